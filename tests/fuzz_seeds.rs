@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::simulation::machine;
+
 #[path = "../fuzz/properties/client_message.rs"]
 mod client_message;
 #[path = "../fuzz/properties/connection_script.rs"]

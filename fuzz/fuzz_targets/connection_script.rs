@@ -4,5 +4,9 @@
 
 #[path = "../properties/connection_script.rs"]
 mod connection_script;
+/// The simulation uses more of it.
+#[allow(dead_code)]
+#[path = "../../tests/simulation/machine/mod.rs"]
+mod machine;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| connection_script::check(bytes));

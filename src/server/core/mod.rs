@@ -116,6 +116,8 @@ pub struct Census {
     pub pending_reconnects: usize,
     /// Entries of all queues.
     pub queued: usize,
+    /// Bytes that wait for clients to take them.
+    pub outbox_bytes: usize,
 }
 
 /// The server, apart from the operating system. Each field below the first three owns one subject and its invariants. The flows
@@ -207,6 +209,7 @@ impl<S: System> Core<S> {
             addresses: gate.peer_addresses.counted_addresses(),
             pending_reconnects: sessions.pending.len(),
             queued: connections.queued() + replies.queued() + site.queue.len(),
+            outbox_bytes: connections.table.iter().map(|connection| connection.outbox.len()).sum(),
         }
     }
 

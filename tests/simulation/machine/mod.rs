@@ -267,6 +267,18 @@ impl Host {
             machine.now_ns.set(self.core.next_tick_ns().min(until_ns).min(timeout_ns).max(now_ns));
         }
         self.core.end_wait(true);
+        self.dispatch(events);
+        self.core.turn(pool);
+        has_work
+    }
+
+    /// Reports what is ready, and lets the core read it within the current turn.
+    pub fn read_ready(&mut self) {
+        let events = self.core.system().kernel.ready.take();
+        self.dispatch(events);
+    }
+
+    fn dispatch(&mut self, events: Vec<Token>) {
         for listener in std::mem::take(&mut self.listeners_ready) {
             self.core.listener_ready(listener);
         }
@@ -275,7 +287,5 @@ impl Host {
             let readiness = pipe.borrow_mut().take_event();
             self.core.connection_ready(token, readiness);
         }
-        self.core.turn(pool);
-        has_work
     }
 }
