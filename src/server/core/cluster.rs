@@ -122,10 +122,10 @@ pub(super) fn receive_from_bus<S: System>(core: &mut Core<S>) {
     let (mut messages, mut bytes, mut spent_ns) = (0, 0, 0);
     while messages < BUS_POLL_MESSAGES && bytes < BUS_POLL_BYTES && spent_ns < BUS_POLL_NS {
         let Some(cluster) = &mut core.cluster else { return };
-        let Some(news) = cluster.link.next_event() else { return cluster.intake.has_backlog = false };
+        let Some(event) = cluster.link.next_event() else { return cluster.intake.has_backlog = false };
         messages += 1;
-        bytes += news.bytes();
-        handle_bus_event(core, news, now);
+        bytes += event.bytes();
+        handle_bus_event(core, event, now);
         spent_ns = core.system.monotonic_ns() - began_ns;
     }
     if spent_ns >= BUS_POLL_NS
@@ -137,9 +137,9 @@ pub(super) fn receive_from_bus<S: System>(core: &mut Core<S>) {
     }
 }
 
-fn handle_bus_event<S: System>(core: &mut Core<S>, news: LinkEvent, now: Now) {
+fn handle_bus_event<S: System>(core: &mut Core<S>, event: LinkEvent, now: Now) {
     let Some(cluster) = &mut core.cluster else { return };
-    match news {
+    match event {
         LinkEvent::IdsLeased(ids) => {
             let (start, end) = (ids.start, ids.end);
             if core.engine.grant_ids(&mut cluster.node, ids, now) {
