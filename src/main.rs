@@ -17,10 +17,10 @@ use pixi_game_server::ops::kernel_limits::{self, Workload};
 use pixi_game_server::ops::logging;
 use pixi_game_server::ops::printable::printable;
 use pixi_game_server::ops::secret;
-use pixi_game_server::server::assets::{AssetError, Assets};
+use pixi_game_server::server::core::assets::Assets;
 use pixi_game_server::server::core::capacity::Capacity;
-use pixi_game_server::server::driver::capacity;
-use pixi_game_server::server::driver::{health_check, os};
+use pixi_game_server::server::driver::assets::{self, AssetError};
+use pixi_game_server::server::driver::{capacity, health_check, os};
 use pixi_game_server::server::{self, Outcome, Server};
 
 const FAILED: u8 = 1;
@@ -109,7 +109,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     let log_file = log_file.map_err(|error| (INVALID, log_file_error(config, &error)));
     let capacity = capacity::raise_for(config.max_connections);
     warn_about_kernel_limits(config, capacity);
-    let assets = Assets::configured(config, &Assets::default());
+    let assets = assets::configured(config, &Assets::default());
     let assets = assets
         .map(|assets| log_skipped_files(config, &assets))
         .map_err(|error| (FAILED, static_dir_error(&error)));
@@ -150,7 +150,7 @@ fn start_error(error: &io::Error) -> String {
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
     let capacity = capacity::raise_for(config.max_connections);
     warn_about_kernel_limits(&config, capacity);
-    let assets = match Assets::configured(&config, &Assets::default()) {
+    let assets = match assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,
         Err(error) => return fail_logged(&static_dir_error(&error)),
     };

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::RESERVE_DESCRIPTORS;
 use pixi_game_server::replication::pool::Pool;
-use pixi_game_server::server::assets::Assets;
 use pixi_game_server::server::core::Census;
+use pixi_game_server::server::core::assets::Assets;
 use pixi_game_server::server::core::capacity::Capacity;
 use pixi_game_server::server::core::system::Listener;
 

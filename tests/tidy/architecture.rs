@@ -47,7 +47,7 @@ fn assert_downwards(rows: &[Row]) {
 }
 
 /// The parts of `server` are modules of their own.
-const PARTS_OF_SERVER: [&str; 3] = ["assets", "core", "driver"];
+const PARTS_OF_SERVER: [&str; 2] = ["core", "driver"];
 
 /// The module that a file belongs to: its folder, or the file itself.
 fn module(path: &Path) -> String {

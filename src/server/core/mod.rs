@@ -30,6 +30,7 @@
 //! [`takeover`], [`close`] with [`deadlines`], [`reload`] and [`report`].
 
 mod accept;
+pub mod assets;
 pub mod capacity;
 mod clock;
 mod close;
@@ -79,7 +80,7 @@ use crate::limits::READ_BUDGET_BYTES;
 use crate::ops::metrics::Metrics;
 use crate::ops::watchdog::TickCounter;
 use crate::replication::pool::Pool;
-use crate::server::assets::Assets;
+use crate::server::core::assets::Assets;
 use crate::sessions::Sessions;
 use capacity::Capacity;
 use clock::Clock;

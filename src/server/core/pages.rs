@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::http::REVALIDATE;
-use crate::server::assets::Asset;
+use crate::server::core::assets::Asset;
 
 /// The policy of the built-in pages: they run the scripts and styles beside them, and connect to this server.
 /// The operator's own pages (`STATIC_DIR`) are sent without a policy.

@@ -8,7 +8,7 @@ use super::routes::log_shadowed_files;
 use super::system::System;
 use super::{Core, flush};
 use crate::config::{Config, Reloaded};
-use crate::server::assets::Assets;
+use crate::server::core::assets::Assets;
 
 /// State of the current reload.
 #[derive(Debug)]

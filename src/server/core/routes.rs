@@ -6,7 +6,7 @@ use super::system::Listener;
 use super::system::System;
 use super::table::Token;
 use crate::config::Config;
-use crate::server::assets::{Asset, Assets};
+use crate::server::core::assets::{Asset, Assets};
 
 const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
 

@@ -15,7 +15,7 @@ use super::routes::{file_at, is_builtin, page_at};
 use super::system::Listener;
 use super::system::System;
 use crate::ops::metrics::Refused;
-use crate::server::assets::{Asset, Assets};
+use crate::server::core::assets::{Asset, Assets};
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
 
 /// What HTTP serves, and when.

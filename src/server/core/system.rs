@@ -11,7 +11,7 @@ use super::capacity::Capacity;
 use super::table::Token;
 use crate::cluster::bus::Bus;
 use crate::config::Config;
-use crate::server::assets::Assets;
+use crate::server::core::assets::Assets;
 use crate::sessions::SessionToken;
 
 /// The listener that accepted a connection; it decides which resources are served.

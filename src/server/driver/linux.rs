@@ -17,7 +17,7 @@ use super::{capacity, listener, os};
 use crate::cluster::link::Link;
 use crate::limits::RESERVE_DESCRIPTORS;
 use crate::ops::logging::LogHandle;
-use crate::server::assets::Assets;
+use crate::server::core::assets::Assets;
 use crate::server::core::capacity::Capacity;
 use crate::server::core::system::{Accepted, Listener, Reloaded, System, Usage};
 use crate::server::core::table::Token;

@@ -1,6 +1,7 @@
 //! The operating system's side of the server: `epoll`, timer, signals, listeners, sockets, clocks and files. It is the only user
 //! of mio, nix and rustix. The [`core`](crate::server::core) decides everything else.
 
+pub mod assets;
 mod bus;
 pub mod capacity;
 mod check;
@@ -25,7 +26,7 @@ use crate::limits::EVENTS_PER_POLL;
 use crate::ops::logging::LogHandle;
 use crate::ops::watchdog::Watchdog;
 use crate::replication::pool::Pool;
-use crate::server::assets::Assets;
+use crate::server::core::assets::Assets;
 use crate::server::core::capacity::Capacity;
 use crate::server::core::system::Listener;
 use crate::server::core::table::{self, RESERVED_FROM};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
+use super::assets;
 use crate::config::{Config, ConfigError};
 use crate::ops::crash::catch_panic;
-use crate::server::assets::Assets;
+use crate::server::core::assets::Assets;
 use crate::server::core::system::Reloaded;
 
 /// Reads the configuration from the sources that were used at the start.
@@ -61,6 +62,6 @@ impl ReloadThread {
 
 fn read(read_config: ReadConfig, current: &Assets) -> Reloaded {
     let config = read_config().map_err(|error| error.to_string())?;
-    let assets = Assets::configured(&config, current).map_err(|error| format!("STATIC_DIR: {error}"))?;
+    let assets = assets::configured(&config, current).map_err(|error| format!("STATIC_DIR: {error}"))?;
     Ok((config, assets))
 }

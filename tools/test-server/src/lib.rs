@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use pixi_game_server::config::{self, Command, Config};
 use pixi_game_server::ops::logging::LogHandle;
 use pixi_game_server::server::Server;
-use pixi_game_server::server::assets::Assets;
+use pixi_game_server::server::core::assets::Assets;
 use pixi_game_server::server::driver::capacity;
 use pixi_game_server::server::driver::os::Signals;
 use simplelog::{LevelFilter, TestLogger};

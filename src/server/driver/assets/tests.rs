@@ -10,6 +10,8 @@ use std::{
 };
 
 use super::*;
+use crate::server::core::assets::etag;
+use crate::wire::http::{ContentCoding, http_date};
 
 /// A directory that is removed when the test ends.
 pub(super) struct TempDir(pub PathBuf);
@@ -56,11 +58,11 @@ impl Drop for TempDir {
 pub(super) const AMPLE: Limits = Limits { files: 1_000, bytes: 1 << 20 };
 
 pub(super) fn load_after(dir: &Path, previous: &Assets) -> Assets {
-    Assets::load(dir, AMPLE, previous).unwrap()
+    load(dir, AMPLE, previous).unwrap()
 }
 
 pub(super) fn load_within(dir: &Path, files: usize, bytes: u64) -> Result<Assets, AssetError> {
-    Assets::load(dir, Limits { files, bytes }, &Assets::default())
+    load(dir, Limits { files, bytes }, &Assets::default())
 }
 
 fn body<'a>(assets: &'a Assets, path: &str) -> Option<&'a str> {

@@ -11,7 +11,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Attaches the compressed variants to their files. A variant older than its file would serve outdated
 /// content, and one that is not compressed would break in the browser: both are skipped with a warning.
-pub(super) fn attach(by_path: &mut HashMap<String, Asset>) {
+pub(crate) fn attach(by_path: &mut HashMap<String, Asset>) {
     let (mut stale, mut broken) = (Vec::new(), Vec::new());
     for coding in ContentCoding::ALL {
         let extension = extension(coding);

@@ -3,50 +3,52 @@
 //! A lookup searches the table of loaded files. It never accesses the disk: the loop is not blocked, and no
 //! request can name a file outside the directory.
 
-mod encoded;
-mod load;
-mod scan;
-mod skipped;
+pub(crate) mod encoded;
+pub(crate) mod skipped;
 mod types;
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    error, fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use httpdate::HttpDate;
 use percent_encoding::percent_decode_str;
 
-use crate::config::Config;
 use crate::wire::http::{ContentCoding, http_date};
-use load::{Content, FileIdentity};
 use skipped::Skipped;
 use types::content_type;
-
-/// Limits of a directory. Above them the server does not start, and a reload changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Maximum number of files and directories.
-    pub files: usize,
-    /// Maximum total size of all files, in bytes.
-    pub bytes: u64,
-}
 
 /// The files of one directory, by relative path.
 #[derive(Debug, Default)]
 pub struct Assets {
     /// Keys are relative paths with `/` between segments, not percent-encoded.
-    by_path: HashMap<String, Asset>,
+    pub(crate) by_path: HashMap<String, Asset>,
     /// The same contents by identity, for the next reload.
-    contents: HashMap<FileIdentity, Content>,
+    pub(crate) contents: HashMap<FileIdentity, Content>,
     /// Number of files that were read; the others share the bytes of the previous load.
-    read: usize,
+    pub(crate) read: usize,
     /// Bytes of all files, each counted once even if it has several names.
-    bytes: u64,
-    skipped: Skipped,
+    pub(crate) bytes: u64,
+    pub(crate) skipped: Skipped,
+}
+
+/// Identifies one version of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct FileIdentity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) bytes: u64,
+    /// Modification time of the content and change time of the inode, each in seconds and nanoseconds.
+    /// Programs can set back the modification time, but not the change time.
+    pub(crate) modified: (i64, i64),
+    pub(crate) changed: (i64, i64),
+}
+
+/// The bytes of a file, shared by all its names.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    pub(crate) body: Arc<[u8]>,
+    pub(crate) etag: String,
 }
 
 /// One file.
@@ -65,66 +67,7 @@ pub struct Asset {
     encoded: [Option<Box<Asset>>; ContentCoding::ALL.len()],
 }
 
-/// Why a directory cannot be served. The caller reports it and does not start.
-#[derive(Debug)]
-pub enum AssetError {
-    /// The directory itself can't be read.
-    Read(PathBuf, io::Error),
-    /// The directory has more entries than the limit; this is the first one above it.
-    TooManyEntries(PathBuf, usize),
-    /// The files exceed the limit of bytes; this is the file that exceeds it.
-    TooManyBytes(PathBuf, u64),
-}
-
-impl fmt::Display for AssetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, error) => write!(f, "can't read {}: {error}", path.display()),
-            Self::TooManyEntries(path, limit) => {
-                write!(f, "{} exceeds STATIC_MAX_FILES={limit} files and directories", path.display())
-            }
-            Self::TooManyBytes(path, limit) => {
-                let mib = limit >> 20;
-                write!(f, "{} exceeds STATIC_MAX_MIB={mib} for all files together", path.display())
-            }
-        }
-    }
-}
-
-impl error::Error for AssetError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Read(_, error) => Some(error),
-            Self::TooManyEntries(..) | Self::TooManyBytes(..) => None,
-        }
-    }
-}
-
 impl Assets {
-    /// Loads the files of this configuration. Unchanged files share their bytes with `previous` and are not
-    /// read.
-    ///
-    /// # Errors
-    /// As for [`Assets::load`].
-    pub fn configured(config: &Config, previous: &Self) -> Result<Self, AssetError> {
-        let limits = Limits { files: config.static_max_files, bytes: config.static_max_mib << 20 };
-        config
-            .static_dir
-            .as_deref()
-            .map_or_else(|| Ok(Self::default()), |dir| Self::load(dir, limits, previous))
-    }
-
-    /// Loads every regular file below `dir`. Hidden names are skipped, except `/.well-known`. A link is
-    /// followed if its target lies in `dir` and does not have a hidden name itself. Other files that cannot
-    /// be served are skipped and listed in [`Assets::notices`].
-    ///
-    /// # Errors
-    /// `dir` cannot be read or a limit is exceeded, which is checked before any file is read; see
-    /// [`AssetError`].
-    pub fn load(dir: &Path, limits: Limits, previous: &Self) -> Result<Self, AssetError> {
-        load::load(dir, limits, previous)
-    }
-
     /// Returns the log lines about skipped entries, a bounded number of them.
     pub fn notices(&self) -> Vec<(log::Level, String)> {
         self.skipped.notices()
@@ -175,7 +118,7 @@ impl Assets {
     }
 
     /// Adds a file under one of its names.
-    fn insert(&mut self, key: String, identity: FileIdentity, content: Content) {
+    pub(crate) fn insert(&mut self, key: String, identity: FileIdentity, content: Content) {
         let asset = Asset::of(&key, Arc::clone(&content.body), content.etag.clone());
         self.by_path.insert(key, asset.modified_at(identity.modified.0));
         let bytes = content.body.len() as u64;
@@ -192,7 +135,7 @@ impl Asset {
         Self::of(name, body, etag)
     }
 
-    fn of(name: &str, body: Arc<[u8]>, etag: String) -> Self {
+    pub(crate) fn of(name: &str, body: Arc<[u8]>, etag: String) -> Self {
         Self { content_type: content_type(name), etag, body, modified: None, encoded: Default::default() }
     }
 
@@ -207,7 +150,7 @@ impl Asset {
     }
 
     /// Sets the last modification, in seconds of Unix time.
-    fn modified_at(self, seconds: i64) -> Self {
+    pub(crate) fn modified_at(self, seconds: i64) -> Self {
         Self { modified: Some(http_date(seconds.max(0) as u64)), ..self }
     }
 }
@@ -220,12 +163,9 @@ fn decode_path(percent_encoded: &str) -> Option<Cow<'_, str>> {
     (!unsafe_segment && !path.contains(['\0', '\\'])).then_some(path)
 }
 
-fn etag(body: &[u8]) -> String {
+pub(crate) fn etag(body: &[u8]) -> String {
     let hash = body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("\"{hash:016x}-{:x}\"", body.len())
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,16 +11,16 @@ use log::Level;
 const NAMED_MAX: usize = 5;
 
 /// The only hidden directory that is served, only in the root of the site (RFC 8615, section 3).
-pub(super) const WELL_KNOWN: &str = ".well-known";
+pub(crate) const WELL_KNOWN: &str = ".well-known";
 
 /// Whether a name starts with a dot.
-pub(super) fn is_hidden(name: &OsStr) -> bool {
+pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
 /// Why an entry is not served, or not in its current version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SkipReason {
+pub(crate) enum SkipReason {
     /// A link whose target is outside the root.
     OutsideRoot,
     /// A link to a file or directory with a hidden name.
@@ -72,7 +72,7 @@ struct Named {
 
 /// The entries that a load skipped.
 #[derive(Debug, Default)]
-pub(super) struct Skipped {
+pub(crate) struct Skipped {
     hidden: usize,
     /// At most [`NAMED_MAX`] of each reason.
     named: Vec<Named>,
@@ -82,23 +82,23 @@ pub(super) struct Skipped {
 
 impl Skipped {
     /// Counts an entry whose name starts with a dot.
-    pub fn record_hidden(&mut self) {
+    pub(crate) fn record_hidden(&mut self) {
         self.hidden += 1;
     }
 
     /// Records an entry that is skipped for this reason.
-    pub fn record(&mut self, path: &Path, reason: SkipReason) {
+    pub(crate) fn record(&mut self, path: &Path, reason: SkipReason) {
         self.add(path, reason, None);
     }
 
     /// Records an entry that the operating system cannot read.
-    pub fn record_unreadable(&mut self, path: &Path, error: io::Error) {
+    pub(crate) fn record_unreadable(&mut self, path: &Path, error: io::Error) {
         self.has_vanished |= matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
         self.add(path, SkipReason::Unreadable, Some(error));
     }
 
     /// Whether a listed entry was removed before it could be read: the directory is being changed.
-    pub fn has_vanished(&self) -> bool {
+    pub(crate) fn has_vanished(&self) -> bool {
         self.has_vanished
     }
 
@@ -111,7 +111,7 @@ impl Skipped {
     }
 
     /// Returns the log lines.
-    pub fn notices(&self) -> Vec<(Level, String)> {
+    pub(crate) fn notices(&self) -> Vec<(Level, String)> {
         let mut notices = Vec::new();
         if self.hidden > 0 {
             let line = format!(

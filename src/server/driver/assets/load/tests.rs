@@ -79,7 +79,7 @@ fn the_limits_are_checked_before_any_file_is_read() {
     let dir = TempDir::with_files(&["0", "1"]);
     // Large enough that reading it would be noticed; the file is sparse.
     File::create(dir.0.join("huge")).unwrap().set_len(1 << 40).unwrap();
-    let error = Assets::load(&dir.0, AMPLE, &Assets::default()).unwrap_err();
+    let error = load(&dir.0, AMPLE, &Assets::default()).unwrap_err();
     assert!(matches!(error, AssetError::TooManyBytes(..)), "{error}");
     assert!(error.to_string().ends_with("huge exceeds STATIC_MAX_MIB=1 for all files together"), "{error}");
     let error = load_within(&dir.0, 2, 1 << 60).unwrap_err();

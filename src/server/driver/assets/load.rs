@@ -15,9 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::scan::{FoundFile, Scan, scan};
-use super::skipped::SkipReason;
-use super::{Asset, AssetError, Assets, Limits, encoded, etag};
+use super::{AssetError, Limits};
 use crate::ops::files::open_regular;
+use crate::server::core::assets::skipped::SkipReason;
+use crate::server::core::assets::{Asset, Assets, Content, FileIdentity, encoded, etag};
 
 /// Maximum number of scans while entries vanish between scan and read. A deployment is then in progress, and the
 /// new version of an entry may have another path.
@@ -26,35 +27,15 @@ const SCANS_MAX: usize = 3;
 /// Maximum number of attempts to read a file that changes while it is read.
 const ATTEMPTS_MAX: usize = 3;
 
-/// Identifies one version of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FileIdentity {
-    device: u64,
-    inode: u64,
-    pub(super) bytes: u64,
-    /// Modification time of the content and change time of the inode, each in seconds and nanoseconds.
-    /// Programs can set back the modification time, but not the change time.
-    pub(super) modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl FileIdentity {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
+/// Returns the identity of a file.
+pub(super) fn identity_of(metadata: &Metadata) -> FileIdentity {
+    FileIdentity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        bytes: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     }
-}
-
-/// The bytes of a file, shared by all its names.
-#[derive(Debug, Clone)]
-pub(super) struct Content {
-    pub(super) body: Arc<[u8]>,
-    pub(super) etag: String,
 }
 
 /// Reads every regular file below `dir` that is not in `previous`.
@@ -109,8 +90,9 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
                         bytes += old.body.len() as u64;
                         assets.bytes += old.body.len() as u64;
                         assets.skipped.record(&path, SkipReason::Stale);
-                        let asset = Asset::of(&key, Arc::clone(&old.body), old.etag.clone());
-                        assets.by_path.insert(key, Asset { modified: old.modified, ..asset });
+                        let mut asset = Asset::of(&key, Arc::clone(&old.body), old.etag.clone());
+                        asset.modified = old.modified;
+                        assets.by_path.insert(key, asset);
                     }
                     None => assets.skipped.record(&path, SkipReason::Changed),
                 }
@@ -153,13 +135,13 @@ fn read_file(path: &Path, bytes_max: u64) -> Result<(FileIdentity, Arc<[u8]>), F
             break;
         }
         let mut file = open_regular(path)?;
-        let identity = FileIdentity::of(&file.metadata()?);
+        let identity = identity_of(&file.metadata()?);
         if identity.bytes > bytes_max {
             return Err(Failure::TooLarge);
         }
         let body = read_exactly(&mut file, identity.bytes as usize)?;
         if let Some(body) = body
-            && FileIdentity::of(&file.metadata()?) == identity
+            && identity_of(&file.metadata()?) == identity
         {
             return Ok((identity, body));
         }

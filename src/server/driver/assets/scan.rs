@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::load::FileIdentity;
-use super::skipped::{SkipReason, Skipped, WELL_KNOWN, is_hidden};
+use super::load::identity_of;
 use super::{AssetError, Limits};
+use crate::server::core::assets::FileIdentity;
+use crate::server::core::assets::skipped::{SkipReason, Skipped, WELL_KNOWN, is_hidden};
 
 /// Maximum depth of nested directories. Links could otherwise make a walk as deep as there are directories, and
 /// overflow the stack.
@@ -17,7 +18,7 @@ pub(super) const DEPTH_MAX: usize = 64;
 
 /// A file to load.
 pub(super) struct FoundFile {
-    /// The path relative to the root, which is the key in [`super::Assets`].
+    /// The path relative to the root, which is the key in [`Assets`](crate::server::core::assets::Assets).
     pub key: String,
     /// The canonical path.
     pub path: PathBuf,
@@ -113,7 +114,7 @@ impl Scan {
         if let Some(reason) = self.target_skip_reason(&target) {
             self.skipped.record(path, reason);
         } else if metadata.is_file() {
-            return self.add_file(target, key, FileIdentity::of(&metadata));
+            return self.add_file(target, key, identity_of(&metadata));
         } else if !metadata.is_dir() {
             self.skipped.record(path, SkipReason::NotRegular);
         } else if self.open_dirs.contains(&target) {
