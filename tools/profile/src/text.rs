@@ -23,8 +23,8 @@ pub fn is_ours(function: &str) -> bool {
 }
 
 /// Returns a function's name without the crate. For a method whose `impl` block is in another module than its type,
-/// drops the type as well: `server::flush::<impl server::Server>::write_slice` becomes
-/// `server::flush::write_slice`.
+/// drops the type as well: `server::core::flush::<impl server::Server>::write_slice` becomes
+/// `server::core::flush::write_slice`.
 pub fn short_name(function: &str) -> String {
     let name = function.replace(PROJECT, "");
     match name.split_once("::<impl ").and_then(|(module, rest)| Some((module, rest.split_once(">::")?.1))) {
@@ -47,7 +47,7 @@ mod tests {
     fn crate_and_type_are_dropped_from_names_of_the_server_only() {
         let method =
             "pixi_game_server::server::core::flush::<impl pixi_game_server::server::Server>::write_slice";
-        assert_eq!(short_name(method), "server::flush::write_slice");
+        assert_eq!(short_name(method), "server::core::flush::write_slice");
         assert_eq!(
             short_name("pixi_game_server::replication::flush::write_flush"),
             "replication::flush::write_flush"

@@ -129,7 +129,7 @@ pixi-game-serve  6780/6780    521.4: cpu-clock:ppp:
     fn startup_functions_are_omitted() {
         let stacks = fold(SCRIPT.as_bytes()).unwrap();
         let folded: Vec<String> = stacks.iter().map(Stack::folded).collect();
-        let write = "pixi-game-serve;main;server::flush::write_reply;__libc_send;tcp_sendmsg_[k] 1";
+        let write = "pixi-game-serve;main;server::core::flush::write_reply;__libc_send;tcp_sendmsg_[k] 1";
         assert_eq!(folded, [write, write, "worker-1;replication::flush::write_flush 1"]);
         assert!(stacks[0].is_in_kernel() && !stacks[2].is_in_kernel());
     }
