@@ -3,11 +3,12 @@
 mod load;
 mod scan;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{error, fmt, io};
 
 use crate::config::Config;
 use crate::server::core::assets::Assets;
+pub use load::load;
 
 /// Limits of a directory. Above them the server does not start, and a reload changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,17 +61,6 @@ impl error::Error for AssetError {
 pub fn configured(config: &Config, previous: &Assets) -> Result<Assets, AssetError> {
     let limits = Limits { files: config.static_max_files, bytes: config.static_max_mib << 20 };
     config.static_dir.as_deref().map_or_else(|| Ok(Assets::default()), |dir| load(dir, limits, previous))
-}
-
-/// Loads every regular file below `dir`. Hidden names are skipped, except `/.well-known`. A link is
-/// followed if its target lies in `dir` and does not have a hidden name itself. Other files that cannot
-/// be served are skipped and listed in [`Assets::notices`].
-///
-/// # Errors
-/// `dir` cannot be read or a limit is exceeded, which is checked before any file is read; see
-/// [`AssetError`].
-pub fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Assets, AssetError> {
-    load::load(dir, limits, previous)
 }
 
 #[cfg(test)]

@@ -38,8 +38,13 @@ pub(super) fn identity_of(metadata: &Metadata) -> FileIdentity {
     }
 }
 
-/// Reads every regular file below `dir` that is not in `previous`.
-pub(super) fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Assets, AssetError> {
+/// Loads every regular file below `dir`; those in `previous` are not read. Hidden names are skipped, except
+/// `/.well-known`. A link is followed if its target lies in `dir` and does not have a hidden name itself. Other files
+/// that cannot be served are skipped and listed in [`Assets::notices`].
+///
+/// # Errors
+/// `dir` cannot be read or a limit is exceeded, which is checked before any file is read; see [`AssetError`].
+pub fn load(dir: &Path, limits: Limits, previous: &Assets) -> Result<Assets, AssetError> {
     load_scanned(|| scan(dir, limits), previous)
 }
 

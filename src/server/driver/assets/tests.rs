@@ -4,6 +4,7 @@
 use std::{
     env, fs,
     os::unix::fs::symlink,
+    path::Path,
     process,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, UNIX_EPOCH},
