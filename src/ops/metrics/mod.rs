@@ -181,7 +181,7 @@ metrics! {
     /// Caught panics of worker threads.
     metrics.worker_panics_total: Counter;
     /// Log lines dropped because the disk or the queue was full.
-    metrics.log_lines_dropped_total: Counter;
+    gauges.log_lines_dropped_total: Counter;
     /// Bytes of static files in memory.
     gauges.static_bytes: Gauge;
     /// Disconnected players whose positions are kept.

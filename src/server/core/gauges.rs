@@ -17,6 +17,7 @@ pub(super) fn gauges<S: System>(core: &Core<S>, pool: &Pool) -> Gauges {
         threads: pool.threads() as u64 + 1,
         resident_bytes: usage.resident_bytes,
         cpu_ns_total: usage.cpu_ns,
+        log_lines_dropped_total: usage.log_lines_dropped,
         flush_interval_ms: settings.flush_interval * 1000 / rate_hz,
         max_visible: settings.max_visible as u64,
         visibility_rate_hz: rate_hz / settings.interest_interval.max(settings.flush_interval),

@@ -183,7 +183,6 @@ fn answer_metrics<S: System>(
     pool: &Pool,
     format: Format,
 ) {
-    core.metrics.log_lines_dropped_total = core.system.usage().log_lines_dropped;
     let mut cache = std::mem::take(&mut core.site.metrics_cache);
     let body = cache
         .body(format, core.clock.now_ms(), || render(&core.metrics, &gauges::gauges(core, pool), format));
