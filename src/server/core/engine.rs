@@ -10,7 +10,7 @@ use crate::cluster::{Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::{INTEREST_UPDATE_RATE_HZ, REGION_MARGIN};
 use crate::ops::metrics::{Closed, FrameOut, Metrics, ProtocolViolation};
-use crate::replication::governor::{Governor, QualityLevel};
+use crate::replication::governor::{Governor, Load, QualityLevel};
 use crate::replication::grid::Rect;
 use crate::replication::pool::Pool;
 use crate::replication::{FrameCounts, Scene, Settings, Viewer, Viewers};
@@ -113,12 +113,28 @@ impl Engine {
         Arc::get_mut(&mut self.scene).expect("workers release the scene before they return a batch")
     }
 
-    /// Applies the settings of a reloaded configuration, except the quality level: see [`Engine::set_quality`].
+    /// Applies the settings of a reloaded configuration.
     pub fn reconfigure(&mut self, config: &Config) {
         let pace = self.scene.world.rules().pace;
         self.rate_limit = rate_limit_of(config);
         self.viewers.settings_mut().set_sync_interval(pace, config.sync_interval_s);
-        self.set_world_cadence();
+        self.governor.reconfigure(configured_quality(config));
+        self.apply_quality();
+    }
+
+    /// Passes the load to the governor, and applies a changed quality level. `busy_ns` is the CPU time of the loop's thread;
+    /// ticks and overrun rounds are counted since the start.
+    pub fn govern(&mut self, now_ns: u64, busy_ns: u64, ticks: u64, overruns: u64) {
+        let load = Load { busy_ns, replication_ns: self.replication_ns, ticks, overruns };
+        if let Some(quality) = self.governor.observe(now_ns, load) {
+            log::debug!("load governor: level {}, {quality:?}", self.governor.level());
+            self.apply_quality();
+        }
+    }
+
+    fn apply_quality(&mut self) {
+        let QualityLevel { flush_interval_ms, visibility_rate_hz, max_visible } = self.governor.quality();
+        self.set_quality(flush_interval_ms, visibility_rate_hz, max_visible);
     }
 
     /// Sets the quality level: flush interval, rate of interest updates, and size of interest sets.
@@ -331,7 +347,7 @@ impl Engine {
 }
 
 /// Returns the configured quality, at which the governor starts.
-pub(super) fn configured_quality(config: &Config) -> QualityLevel {
+fn configured_quality(config: &Config) -> QualityLevel {
     QualityLevel {
         flush_interval_ms: config.batch_interval_ms,
         visibility_rate_hz: INTEREST_UPDATE_RATE_HZ,

@@ -7,7 +7,6 @@ use super::tick::Due;
 use super::{Core, close, cluster, deferred, reload, replies, report, takeover};
 use crate::limits::WRITE_SLICE;
 use crate::ops::metrics::Closed;
-use crate::replication::governor::Load;
 use crate::replication::pool::Pool;
 use crate::wire::websocket::Code;
 
@@ -102,24 +101,9 @@ fn encode_batch<S: System>(core: &mut Core<S>, pool: &mut Pool) {
     core.engine.replication_ns += core.system.monotonic_ns() - start_ns;
 }
 
-/// Passes the load to the governor, and applies a changed quality level.
+/// Samples the CPU time, for the clock and the load governor.
 fn govern<S: System>(core: &mut Core<S>, now_ns: u64) {
     let busy_ns = core.system.thread_cpu_ns();
     core.clock.sample(now_ns, busy_ns);
-    let load = Load {
-        busy_ns,
-        replication_ns: core.engine.replication_ns,
-        ticks: core.metrics.ticks_total(),
-        overruns: core.metrics.rounds_overrun_total,
-    };
-    if let Some(quality) = core.engine.governor.observe(now_ns, load) {
-        log::debug!("load governor: level {}, {quality:?}", core.engine.governor.level());
-        apply_quality(core);
-    }
-}
-
-/// Applies the governor's quality level to replication.
-pub(super) fn apply_quality<S: System>(core: &mut Core<S>) {
-    let quality = core.engine.governor.quality();
-    core.engine.set_quality(quality.flush_interval_ms, quality.visibility_rate_hz, quality.max_visible);
+    core.engine.govern(now_ns, busy_ns, core.metrics.ticks_total(), core.metrics.rounds_overrun_total);
 }

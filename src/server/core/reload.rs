@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use super::engine::configured_quality;
+use super::Core;
 use super::routes::log_shadowed_files;
 use super::system::System;
-use super::{Core, flush};
 use crate::config::{Config, Reloaded};
 use crate::server::core::assets::Assets;
 
@@ -89,7 +88,5 @@ fn apply_config<S: System>(core: &mut Core<S>, fresh: Config, assets: Assets) {
     core.gate.peer_addresses.reconfigure(&core.config);
     core.engine.reconfigure(&core.config);
     core.sessions.store.set_ttl(core.config.resume_ttl_s);
-    core.engine.governor.reconfigure(configured_quality(&core.config));
-    flush::apply_quality(core);
     log::set_max_level(core.config.log_level);
 }
