@@ -97,7 +97,12 @@ pub(super) fn maintain_reserve_descriptors<S: System>(core: &mut Core<S>) {
         core.metrics.refused[Refused::Descriptors] += 1;
         close::disconnect(core, token);
     }
-    core.gate.reserve_descriptors.refill(now_ms, || core.system.hold_descriptor());
+    refill_reserve(core);
+}
+
+/// Reopens missing reserve descriptors.
+fn refill_reserve<S: System>(core: &mut Core<S>) {
+    core.gate.reserve_descriptors.refill(core.clock.now_ms(), || core.system.hold_descriptor());
 }
 
 /// Accepts a connection from the next listener in alternation, if the slice allows one more visit.
@@ -160,7 +165,7 @@ fn accept_on_reserve_descriptor<S: System>(core: &mut Core<S>, listener: Listene
         Accepted::None | Accepted::Aborted => {}
         Accepted::NoDescriptor(error) | Accepted::NoMemory(error) => pause(core, listener, &error),
     }
-    core.gate.reserve_descriptors.refill(now_ms, || core.system.hold_descriptor());
+    refill_reserve(core);
 }
 
 fn pause<S: System>(core: &mut Core<S>, listener: Listener, error: &io::Error) {
@@ -186,12 +191,8 @@ fn admit<S: System>(core: &mut Core<S>, stream: S::Socket, peer: IpAddr, listene
     let network = core.gate.peer_addresses.counted(&peer_address);
     let room = core.gate.address_room(network, now_ms);
     if make_room(core, room).is_none() {
-        core.metrics.refused[Refused::AddressConnections] += 1;
         core.gate.peer_addresses.release(peer_address);
-        let date = core.clock.date(|| core.system.unix_time());
-        return reject(stream, |answer| {
-            TooManyRequests::too_many_connections().write(answer, None, false, &date);
-        });
+        return reject_address(core, stream, &TooManyRequests::too_many_connections());
     }
     let room = match listener {
         Listener::Public => core.gate.room(core.connections.table.len(), core.config.max_connections, now_ms),
@@ -204,12 +205,18 @@ fn admit<S: System>(core: &mut Core<S>, stream: S::Socket, peer: IpAddr, listene
     insert(core, stream, peer_address, listener, class, network);
 }
 
+fn reject_address<S: System>(core: &mut Core<S>, stream: S::Socket, refusal: &TooManyRequests) {
+    core.metrics.refused[refusal.reason] += 1;
+    let date = core.date();
+    reject(stream, |answer| refusal.write(answer, None, false, &date));
+}
+
 fn reject_full<S: System>(core: &mut Core<S>, stream: S::Socket) {
     core.metrics.refused[Refused::Full] += 1;
     let line = "too many pending handshakes; try again\n";
     let response =
         Response { headers: &[("Retry-After", "1")], ..Response::text(Status::ServiceUnavailable, line) };
-    let date = core.clock.date(|| core.system.unix_time());
+    let date = core.date();
     reject(stream, |answer| response.write(answer, &date));
 }
 
@@ -266,9 +273,7 @@ fn check_new<S: System>(
     match result {
         Ok(peer_address) => Some((stream, peer_address)),
         Err(Rejection::Respond(refusal)) => {
-            core.metrics.refused[refusal.reason] += 1;
-            let date = core.clock.date(|| core.system.unix_time());
-            reject(stream, |answer| refusal.write(answer, None, false, &date));
+            reject_address(core, stream, &refusal);
             None
         }
         Err(Rejection::Drop) => {
@@ -314,9 +319,8 @@ fn insert<S: System>(
 pub(super) fn release_reserves<S: System>(core: &mut Core<S>, token: Token, class: ConnectionClass) {
     match class {
         ConnectionClass::ReserveDescriptor => {
-            let now_ms = core.clock.now_ms();
-            core.gate.reserve_descriptors.reclaim(token, now_ms);
-            core.gate.reserve_descriptors.refill(now_ms, || core.system.hold_descriptor());
+            core.gate.reserve_descriptors.reclaim(token, core.clock.now_ms());
+            refill_reserve(core);
             core.gate.listeners.end_pauses();
         }
         ConnectionClass::Monitoring => core.gate.monitoring_connections.remove(token),

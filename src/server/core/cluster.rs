@@ -185,7 +185,7 @@ pub(super) fn publish_to_bus<S: System>(core: &mut Core<S>) {
     if core.cluster.is_none() {
         return;
     }
-    let (now, is_draining) = (bus_now(core), core.lifecycle.draining.is_some());
+    let (now, is_draining) = (bus_now(core), core.is_draining());
     let Some(cluster) = &mut core.cluster else { return };
     let mut out = std::mem::take(&mut cluster.outgoing);
     cluster.watch_link(now, &mut out);

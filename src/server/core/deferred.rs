@@ -84,8 +84,7 @@ impl Deferred {
 
 /// Queues a player with deferred messages, once.
 pub(super) fn queue_deferred<S: System>(core: &mut Core<S>, token: Token) {
-    if let Some(connection) = core.connections.get_mut(token)
-        && let Phase::Player { player, .. } = &mut connection.phase
+    if let Some((_, player)) = core.connections.player_mut(token)
         && player.deferred.mark_queued()
     {
         core.replies.deferred.push_back(token);

@@ -1,5 +1,5 @@
-//! The gate: who may connect, and which connection is displaced for it. It counts every connection that is not a player, and
-//! decides; the caller closes and inserts.
+//! The gate admits connections, and chooses the ones to displace for them. It counts every connection that is not a player.
+//! It decides; the caller closes and inserts.
 //!
 //! Invariants: an open connection that is not a player is in `admin_connections`, in `monitoring_connections`, on a reserve
 //! descriptor, or in `http_connections`, and in one of them only. No set exceeds its capacity, except for a reload that lowers it.

@@ -5,8 +5,7 @@ use super::connection::{Connection, ConnectionClass, Phase, Player};
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
 use super::reconnect::TokenLookup;
-use super::system::Listener;
-use super::system::System;
+use super::system::{Listener, System};
 use super::table::Token;
 use super::takeover::Requester;
 use super::{Core, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover};
@@ -162,7 +161,7 @@ fn answer_method<S: System>(
 }
 
 fn answer_health<S: System>(core: &mut Core<S>, token: Token, request: &Request) {
-    let state = if core.lifecycle.draining.is_some() {
+    let state = if core.is_draining() {
         "draining"
     } else if !cluster::has_ids(core) {
         "starting"
@@ -187,7 +186,7 @@ fn answer_metrics<S: System>(
     let body = cache
         .body(format, core.clock.now_ms(), || render(&core.metrics, &gauges::gauges(core, pool), format));
     core.site.metrics_cache = cache;
-    let date = core.clock.date(|| core.system.unix_time());
+    let date = core.date();
     let response = Response { body: &body, ..dynamic(request, Status::Ok, format.content_type(), "") };
     let Some(connection) = core.connections.get_mut(token) else { return };
     response.write_head(connection.outbox.bytes(), &date);
@@ -198,7 +197,7 @@ fn answer_metrics<S: System>(
 }
 
 pub(super) fn respond<S: System>(core: &mut Core<S>, token: Token, response: &Response<'_>) {
-    let date = core.clock.date(|| core.system.unix_time());
+    let date = core.date();
     if let Some(connection) = core.connections.get_mut(token) {
         response.write(connection.outbox.bytes(), &date);
     }
@@ -284,7 +283,7 @@ pub(super) fn refusal_reason<S: System>(
     core: &Core<S>,
     replaces_player: bool,
 ) -> Option<(Refused, &'static str)> {
-    if core.lifecycle.draining.is_some() {
+    if core.is_draining() {
         Some((Refused::Draining, "the server is shutting down\n"))
     } else if is_full(core) && !replaces_player {
         Some((Refused::Full, "the server is full\n"))
@@ -312,7 +311,8 @@ fn refuse<S: System>(
     RequestOutcome::Close
 }
 
-fn refuse_address<S: System>(
+/// Refuses a connection or request for a limit of its address. Without a request, the connection is no player yet.
+pub(super) fn refuse_address<S: System>(
     core: &mut Core<S>,
     token: Token,
     request: Option<&Request>,
@@ -320,7 +320,7 @@ fn refuse_address<S: System>(
     keep_alive: bool,
 ) -> RequestOutcome {
     core.metrics.refused[refusal.reason] += 1;
-    let date = core.clock.date(|| core.system.unix_time());
+    let date = core.date();
     if let Some(connection) = core.connections.get_mut(token) {
         refusal.write(connection.outbox.bytes(), request, keep_alive, &date);
     }
@@ -352,8 +352,7 @@ fn upgrade_to_player<S: System>(
     reconnect: Option<&ResumedSession>,
 ) {
     let Handshake { token, port, ref key, is_https } = *handshake;
-    let (now_ms, uptime_ms, date) =
-        (core.clock.now_ms(), core.clock.uptime_ms(), core.clock.date(|| core.system.unix_time()));
+    let (now_ms, uptime_ms, date) = (core.clock.now_ms(), core.clock.uptime_ms(), core.date());
     // If the system provides no random numbers, the session keeps its old token.
     let presented = reconnect.map(|reconnect| reconnect.presented);
     let session_token =

@@ -19,7 +19,7 @@
 //! * [`clock`]: the time of all deadlines. [`tick`]: when the world steps.
 //! * [`connections`]: the table, the players' connections, the queue of reads, the dead. [`connection`] is one of them.
 //! * [`replies`]: what is written at the end of a batch, and in which order.
-//! * [`gate`]: who may connect, and which connection is displaced. [`peer_address`]: the limits of each address.
+//! * [`gate`]: room for connections, and the choice of the one to displace. [`peer_address`]: the limits of each address.
 //! * [`site`]: pages, files, metrics, and the share of time for HTTP.
 //! * [`sessions`]: tokens and pending reconnects. [`cluster`]: the other nodes.
 //! * [`engine`]: world, replication and load governor, without connections.
@@ -82,6 +82,7 @@ use crate::ops::watchdog::TickCounter;
 use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::sessions::Sessions;
+use crate::wire::http::Date;
 use capacity::Capacity;
 use clock::Clock;
 use cluster::Cluster;
@@ -285,6 +286,11 @@ impl<S: System> Core<S> {
     /// Starts a reload, or schedules another one if one is in progress.
     pub fn begin_reload(&mut self) {
         reload::begin_reload(self);
+    }
+
+    /// Returns the date for responses sent now.
+    fn date(&mut self) -> Date {
+        self.clock.date(|| self.system.unix_time())
     }
 
     /// Prefetches the connection that [`Core::connection_ready`] will access.

@@ -18,7 +18,7 @@ use super::connection::Phase;
 use super::system::{Socket, System};
 use super::table::Token;
 use super::table::index_of;
-use super::{Core, accept, close};
+use super::{Core, accept, close, http};
 use crate::admission::buckets::{Buckets, Rate, RateExceeded};
 use crate::admission::limiter::{AddressLimiter, AddressLimits, Permit, Refusal, TakeoverPermit};
 use crate::admission::trust::TrustedProxies;
@@ -406,12 +406,8 @@ pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> 
             core.gate.peer_addresses.insert(token, peer_address);
             true
         }
-        Err(answer) => {
-            core.metrics.refused[answer.reason] += 1;
-            let date = core.clock.date(|| core.system.unix_time());
-            if let Some(connection) = core.connections.get_mut(token) {
-                answer.write(connection.outbox.bytes(), None, false, &date);
-            }
+        Err(refusal) => {
+            http::refuse_address(core, token, None, &refusal, false);
             close::start_close(core, token, false);
             false
         }

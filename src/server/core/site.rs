@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::table::Token;
-use super::{Core, http, routes};
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_alive};
@@ -12,8 +10,9 @@ use super::http_queue::HttpQueue;
 use super::metrics_cache::MetricsCache;
 use super::pages::Pages;
 use super::routes::{file_at, is_builtin, page_at};
-use super::system::Listener;
-use super::system::System;
+use super::system::{Listener, System};
+use super::table::Token;
+use super::{Core, http, routes};
 use crate::ops::metrics::Refused;
 use crate::server::core::assets::{Asset, Assets};
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
@@ -60,7 +59,7 @@ pub(super) fn without_slash<'a, S: System>(core: &Core<S>, path: &'a str, listen
 
 /// Responds with a page or a file. `path` is the request's path after [`without_slash`].
 pub(super) fn answer_file<S: System>(core: &mut Core<S>, token: Token, request: &Request, path: &str) {
-    let date = core.clock.date(|| core.system.unix_time());
+    let date = core.date();
     if path.len() < request.path.len() {
         // A page has one canonical path, since its links are relative.
         let name = path.rsplit('/').next().unwrap_or_default();

@@ -373,13 +373,10 @@ pub(super) fn is_http<S: System>(core: &Core<S>, token: Token) -> bool {
 /// of the last frame.
 fn discount_current_ms<S: System>(core: &mut Core<S>, owner: Token) -> u64 {
     let before_ms = core.clock.now_ms().saturating_sub(1);
-    if let Some(connection) = core.connections.get_mut(owner)
-        && let Phase::Player { player, .. } = &mut connection.phase
-    {
+    core.connections.player_mut(owner).map_or(before_ms, |(_, player)| {
         player.last_frame_ms = player.last_frame_ms.min(before_ms);
-        return player.last_frame_ms;
-    }
-    before_ms
+        player.last_frame_ms
+    })
 }
 
 /// Pings a player's connection, unless it has a write backlog.
