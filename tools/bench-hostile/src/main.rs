@@ -21,12 +21,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use game_client::Failure;
+use game_client::console::{progress, report_error};
 use options::{Command, Options};
 use report::Results;
 use run::Bench;
 use section::Series;
-use stage::Failure;
-use stage::console::{progress, report_error};
 use stage::machine::{self, Commit, Machine};
 
 /// Results are in a subfolder for each day and machine.

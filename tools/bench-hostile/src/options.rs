@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use game_client::cli::{self, given, seconds, value, whole};
 use getopts::Options as Flags;
 use hostile::attack::Attack;
 use hostile::kind::Kind;
 use serde::{Deserialize, Serialize};
-use stage::cli::{self, given, seconds, value, whole};
 
 const PAIRS_MAX: u32 = 99;
 const SECONDS_MAX: u64 = 3_600;

@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bench_hostile::stand::{self, Stand};
+use game_client::console::progress;
+use game_client::{Failure, Interrupt, http};
 use hostile::attack::{Attack, Figure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use stage::console::progress;
+use stage::Process;
 use stage::process::{log_file, output_of};
 use stage::server::folder_with;
-use stage::{Failure, Interrupt, Process, http};
 
 use crate::figures::essence;
 use crate::footprint::{Footprint, most_while};

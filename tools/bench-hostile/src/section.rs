@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
+use game_client::statistics::Spread;
+use game_client::text::thousands;
 use hostile::attack::Figure as Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use stage::statistics::Spread;
-use stage::text::thousands;
 
 use crate::figures::{ACK_MEAN, Figure, OTHERS, losses, reservation};
 use crate::footprint::Footprint;

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use game_client::{Failure, Interrupt};
 use pixi_game_server::config::SETTINGS;
+use stage::Process;
 use stage::server::{self, ReadinessProbe, free_port};
-use stage::{Failure, Interrupt, Process};
 
 /// A running server and its address.
 #[derive(Debug)]

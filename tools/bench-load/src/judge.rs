@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use game_client::statistics::Spread;
 use serde::{Deserialize, Serialize};
-use stage::statistics::Spread;
 
 use crate::figures::{Figure, Judged};
 

@@ -25,12 +25,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use game_client::Failure;
+use game_client::console;
 use options::{Command, Options};
 use results::{Entry, Results};
 use rows::{GROWTH, Row};
 use run::Bench;
-use stage::Failure;
-use stage::console;
 use stage::machine::{self, Commit, Machine};
 
 const FAILED: u8 = 1;

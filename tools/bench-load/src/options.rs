@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use game_client::cli::{self, given, seconds, value, whole};
 use getopts::Options as Flags;
-use stage::cli::{self, given, seconds, value, whole};
 
 use crate::rows::{ROWS, Row};
 

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use game_client::console::progress;
+use game_client::{Failure, Interrupt};
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
-use stage::console::progress;
+use stage::Process;
 use stage::process::output_of;
 use stage::server::{ReadinessProbe, folder_with, free_port, start_server};
-use stage::{Failure, Interrupt, Process};
 
 use crate::calibrate::Flushes;
 use crate::figures::Run;

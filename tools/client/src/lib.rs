@@ -7,10 +7,28 @@
 //! browser's defects: sprites that miss messages while they load, ghosts, duplicates. It records every server fault
 //! that the client does not tolerate as a [`Violation`].
 //!
-//! No IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
+//! Codec and replica have no IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
+//!
+//! The other modules are the shared part of the tools' command lines:
+//!
+//! * [`cli`]: options from flags and environment variables. [`endpoint`]: the address of a server.
+//! * [`http`]: one request and its response, within one deadline ([`deadline`]).
+//! * [`interrupt`]: waits that Ctrl-C ends. [`failure`]: all reasons for an early end.
+//! * [`console`], [`text`], [`statistics`]: output to a terminal, formatting, summaries of several runs.
 
+pub mod cli;
 pub mod codec;
+pub mod console;
+pub mod deadline;
+pub mod endpoint;
+pub mod failure;
+pub mod http;
+pub mod interrupt;
 pub mod replica;
+pub mod statistics;
+pub mod text;
 
 pub use codec::{ClientMessage, DecodeError, Entry, Facing, PlayerId, ServerMessage, State, Vector};
+pub use failure::Failure;
+pub use interrupt::Interrupt;
 pub use replica::{RemotePlayer, Replica, ReplicaOptions, Violation};

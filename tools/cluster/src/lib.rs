@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use game_client::console::progress;
+use game_client::{Failure, Interrupt, http};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
-use stage::console::progress;
+use stage::Process;
 use stage::process::{log_file, tail};
 use stage::server::{folder_with, free_ports};
-use stage::{Failure, Interrupt, Process, http};
 
 /// Names of the nodes, as in the balancer's configuration; also the maximum number of nodes.
 pub const NAMES: [&str; 3] = ["one", "two", "three"];

@@ -16,12 +16,13 @@ mod report;
 use std::io::Write as _;
 use std::process::{Command as Program, ExitCode, Stdio};
 
+use game_client::console::report_error;
+use game_client::endpoint::Server;
+use game_client::{Failure, Interrupt};
 use options::{Command, Options};
 use report::Column;
-use stage::console::report_error;
-use stage::endpoint::Server;
+use stage::Process;
 use stage::server::{ReadinessProbe, folder_with, free_port, start_server};
-use stage::{Failure, Interrupt, Process};
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;

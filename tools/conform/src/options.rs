@@ -1,8 +1,8 @@
 //! Options: flags, and environment variables of the same names.
 
+use game_client::cli::{self, given, value};
+use game_client::endpoint::Server;
 use getopts::Options as Flags;
-use stage::cli::{self, given, value};
-use stage::endpoint::Server;
 
 /// Maximum number of servers to compare.
 const SERVERS_MAX: usize = 4;

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use game_client::deadline::DeadlineStream;
 use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
-use stage::deadline::DeadlineStream;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use game_client::deadline::DeadlineStream;
+use game_client::endpoint::{self, Server};
+use game_client::text::printable;
 use serde_json::{Value as Json, json};
-use stage::deadline::DeadlineStream;
-use stage::endpoint::{self, Server};
-use stage::text::printable;
 
 use crate::checks::{self, Check, Weight};
 use crate::player::PATIENCE;

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
+use game_client::cli;
 use getopts::{Matches, Options as Getopts};
-use stage::cli;
 
 /// A valid set of options.
 #[derive(Clone, Copy, Debug, PartialEq)]

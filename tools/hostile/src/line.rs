@@ -6,11 +6,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use game_client::deadline::DeadlineStream;
 use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
 use loadtest::frame::{Frame, Inbox, Opcode, masked};
 use loadtest::handshake::{self, Response};
 use loadtest::values::Server;
-use stage::deadline::DeadlineStream;
 
 /// Timeout for connecting, upgrading and sending.
 pub const PATIENCE: Duration = Duration::from_secs(2);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use game_client::cli;
 use getopts::{Matches, Options as Getopts};
 use loadtest::values::{Bounds, Server, Value};
-use stage::cli;
 
 use crate::attack::Attack;
 use crate::kind::Kind;

@@ -44,11 +44,11 @@ mod viewers;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use game_client::console;
 use load::Load;
 pub use options::values;
 use options::{Command, Options};
 use report::Report;
-use stage::console;
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
@@ -60,7 +60,7 @@ const DESCRIPTORS_OVERHEAD: usize = 16;
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     match options::parse(args) {
         Ok(Command::Help) => print(&options::help()),
-        Ok(Command::Version) => print(&stage::cli::version("loadtest")),
+        Ok(Command::Version) => print(&game_client::cli::version("loadtest")),
         Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
             (_, Err(problem)) => fail_with(BAD_USAGE, &problem),
             (Some(problem), Ok(())) => fail_with(FAILED, &format!("the server is unreachable: {problem}")),

@@ -24,7 +24,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use ::stage::text::printable;
+use ::game_client::text::printable;
 
 use crate::client::{Client, Phase};
 use crate::measure::{Measures, Tally};

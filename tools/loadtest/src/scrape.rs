@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use game_client::http::{Response, get_from};
 use serde_json::Value as Json;
-use stage::http::{Response, get_from};
 
 use crate::options::Server;
 use crate::os::Clock;

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use completions::Flag;
-use stage::cli::{self, Command};
-use stage::console::{output, report_error};
+use game_client::cli::{self, Command};
+use game_client::console::{output, report_error};
 use tools::TOOLS;
 
 const BRIEF: &str =

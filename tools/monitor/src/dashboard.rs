@@ -5,8 +5,8 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use game_client::Interrupt;
 use signal_hook::consts::SIGHUP;
-use stage::Interrupt;
 
 use crate::history::History;
 use crate::options::Options;

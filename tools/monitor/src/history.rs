@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use stage::text::printable;
+use game_client::text::printable;
 
 use crate::poll::Response;
 use crate::sample::{Rates, Sample};

@@ -21,11 +21,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use game_client::Interrupt;
+use game_client::console::report_error;
 use history::History;
 use options::{Command, Options};
 use poll::Poll;
-use stage::Interrupt;
-use stage::console::report_error;
 
 /// Longest wait for a response before signals are checked.
 const SIGNAL_POLL_INTERVAL: Duration = Duration::from_millis(100);

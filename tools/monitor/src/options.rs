@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use game_client::cli::{self, given, seconds, value};
+use game_client::endpoint::Server;
 use getopts::Options as Flags;
-use stage::cli::{self, given, seconds, value};
-use stage::endpoint::Server;
 
 /// Longest polling interval, in seconds.
 const INTERVAL_S_MAX: u64 = 3_600;

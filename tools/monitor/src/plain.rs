@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use game_client::text::thousands;
 use serde_json::{Value as Json, json};
-use stage::text::thousands;
 
 use crate::history::History;
 use crate::sample::Sample;

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use game_client::endpoint::{Lookup, Server};
+use game_client::http;
 use serde_json::Value as Json;
-use stage::endpoint::{Lookup, Server};
-use stage::http;
 
 /// Longest time for a response, including name resolution, connecting and reading.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use game_client::text::printable_json;
 use serde_json::Value as Json;
-use stage::text::printable_json;
 
 /// The metrics of one response.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table}
 use crate::history::{History, Trend};
 use crate::plain::{blocks, bytes, integer, line, memory, nanoseconds, uptime};
 use crate::sample::{Rates, Sample};
-use stage::endpoint::Server;
+use game_client::endpoint::Server;
 
 /// Smallest height of a trend with its frame, and its fraction of a taller screen.
 const TREND_HEIGHT_MIN: u16 = 6;

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use stage::console::progress;
-use stage::{Failure, Interrupt};
+use game_client::console::progress;
+use game_client::{Failure, Interrupt};
 
 use crate::options::Options;
 use crate::rig::Rig;

@@ -21,9 +21,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use game_client::console::report_error;
+use game_client::{Failure, Interrupt};
 use options::{Command, Measurement, Options};
-use stage::console::report_error;
-use stage::{Failure, Interrupt};
 
 fn main() -> ExitCode {
     let result = program_directory().and_then(|binaries| {

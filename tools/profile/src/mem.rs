@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::ChildStdin;
 use std::time::Duration;
 
-use stage::console::progress;
-use stage::{Failure, Interrupt};
+use game_client::console::progress;
+use game_client::{Failure, Interrupt};
 
 use crate::options::Options;
 use crate::rig::Rig;

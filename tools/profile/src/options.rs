@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use game_client::{Failure, cli};
 use getopts::{Matches, Options as Getopts};
-use stage::{Failure, cli};
 
 /// Load test flags that this program sets itself and rejects on its command line.
 const RESERVED_LOAD_FLAGS: [&str; 13] =

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use game_client::console::progress;
+use game_client::{Failure, Interrupt, http};
 use serde_json::Value as Json;
-use stage::console::progress;
+use stage::Process;
 use stage::process::{log_file, tail};
 use stage::server::{ReadinessProbe, free_port, start_server};
-use stage::{Failure, Interrupt, Process, http};
 
 use crate::options::Load;
 

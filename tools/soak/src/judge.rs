@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use game_client::statistics::Spread;
+use game_client::text::thousands;
 use serde_json::Value as Json;
-use stage::statistics::Spread;
-use stage::text::thousands;
 
 use crate::options::Options;
 use crate::run::Run;

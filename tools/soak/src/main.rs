@@ -17,12 +17,12 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use game_client::Failure;
+use game_client::cli::{self, Command};
+use game_client::console::{output, report_error};
 use options::Options;
 use report::Occasion;
 use run::Soak;
-use stage::Failure;
-use stage::cli::{self, Command};
-use stage::console::{output, report_error};
 use stage::machine::{self, Commit, Machine};
 
 /// Results are in a subfolder for each day and machine.

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use game_client::text::thousands;
 use serde_json::Value as Json;
 use stage::machine::{Commit, Machine};
-use stage::text::thousands;
 
 use crate::judge::Finding;
 use crate::options::Options;

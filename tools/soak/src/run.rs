@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use game_client::console::progress;
+use game_client::text::thousands;
+use game_client::{Failure, Interrupt};
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
-use stage::console::progress;
+use stage::Process;
 use stage::process::log_file;
 use stage::server::{ReadinessProbe, folder_with, free_port, start_server};
-use stage::text::thousands;
-use stage::{Failure, Interrupt, Process};
 
 use crate::options::Options;
 use crate::sample::{Sample, descriptors};

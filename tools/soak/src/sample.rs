@@ -4,8 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use game_client::http::get_json;
 use serde_json::Value as Json;
-use stage::http::get_json;
 
 /// Timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::console::progress;
-use crate::interrupt::POLL_INTERVAL;
-use crate::{Failure, Interrupt};
+use game_client::console::progress;
+use game_client::interrupt::POLL_INTERVAL;
+use game_client::{Failure, Interrupt};
 
 /// Grace period between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use game_client::{Failure, Interrupt, http};
+
+use crate::Process;
 use crate::process::tail;
-use crate::{Failure, Interrupt, Process, http};
 
 /// Longest time from the start of a server to its first successful response.
 const START_TIMEOUT: Duration = Duration::from_mins(1);

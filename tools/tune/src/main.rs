@@ -10,10 +10,10 @@ use std::fs;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use game_client::console::report_error;
 use options::{Action, Command};
 use pixi_game_server::ops::kernel_limits::{Workload, inspect, sysctl_file};
 use pixi_game_server::server::driver::os::page_bytes;
-use stage::console::report_error;
 
 const INSUFFICIENT: u8 = 1;
 const INVALID: u8 = 2;

@@ -1,7 +1,7 @@
 //! Command-line options.
 
+use game_client::cli::{self, given, value, whole};
 use getopts::Options as Flags;
-use stage::cli::{self, given, value, whole};
 
 const PLAYERS_MAX: u32 = 1_000_000;
 

@@ -5,9 +5,10 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use cluster::{LocalCluster, NAMES};
-use stage::cli::{self, Command, given, value};
-use stage::console::{output, progress, report_error};
-use stage::{Failure, Interrupt, Process};
+use game_client::cli::{self, Command, given, value};
+use game_client::console::{output, progress, report_error};
+use game_client::{Failure, Interrupt};
+use stage::Process;
 
 /// Default port of the game.
 const PORT: &str = "8108";

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use game_client::http::{Response, get};
 use serde_json::Value as Json;
-use stage::http::{Response, get};
 
 use super::{Check, Weight, expect};
 use crate::player::PATIENCE;

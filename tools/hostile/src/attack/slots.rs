@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::http;
 use loadtest::os::begin_connect;
-use stage::http;
 
 use super::{Figure, Site, Ticker};
 use crate::line::{Line, PATIENCE};

@@ -9,7 +9,7 @@ use mio::{Interest, Token};
 
 use super::Load;
 use super::act::SLOW_READ_INTERVAL_NS;
-use ::stage::text::printable;
+use ::game_client::text::printable;
 
 use crate::avatar::Avatar;
 use crate::behaviour::{Behaviour, SECOND_NS};

@@ -152,7 +152,7 @@ fn describe(fail: &Fail) -> String {
 
 /// Returns the text of `--help`.
 pub fn help() -> String {
-    let name = stage::console::name("loadtest");
+    let name = game_client::console::name("loadtest");
     let mut text = format!(
         "Loads a game server with simulated players and reports a verdict.\n\n\
          Usage: {name} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\

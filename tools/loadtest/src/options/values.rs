@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use stage::endpoint::{addresses, host_and_port};
+use game_client::endpoint::{addresses, host_and_port};
 
 /// Default port: HTTP's.
 const PORT: u16 = 80;

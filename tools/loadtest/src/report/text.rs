@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use stage::text::thousands;
+use game_client::text::thousands;
 
 use super::{Churn, Replicas, Report, Storm};
 use crate::behaviour::Profile;

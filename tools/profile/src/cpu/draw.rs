@@ -1,8 +1,8 @@
 //! Flame graph of all stacks, for a browser.
 
+use game_client::Failure;
 use inferno::flamegraph::color::{MultiPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
-use stage::Failure;
 
 use super::stacks::Stack;
 

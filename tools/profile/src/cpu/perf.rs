@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use game_client::{Failure, Interrupt};
 use stage::process::{Process, log_file, tail};
-use stage::{Failure, Interrupt};
 
 /// Time for perf to start and to write its file, in addition to the recording.
 const RECORD_OVERHEAD_MAX: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! Folds perf's samples into stacks with sample counts.
 
+use game_client::Failure;
 use inferno::collapse::Collapse;
 use inferno::collapse::perf::{Folder, Options};
-use stage::Failure;
 
 use crate::text::short_name;
 

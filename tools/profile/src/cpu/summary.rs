@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use stage::text::thousands;
+use game_client::text::thousands;
 
 use super::stacks::{Frame, Stack};
 use crate::rig::Traffic;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-use stage::text::thousands;
+use game_client::text::thousands;
 
 use super::dhat::{Profile, Tally};
 use crate::rig::Traffic;

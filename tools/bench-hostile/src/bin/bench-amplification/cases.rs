@@ -3,11 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use game_client::http::exchange;
 use game_client::{ClientMessage, Facing, Vector};
 use hostile::line::Line;
 use loadtest::frame::Opcode;
 use loadtest::values::Server;
-use stage::http::exchange;
 
 /// Messages per second: just under `RATE_LIMIT_MSG_SEC`.
 const FULL: f64 = 57.0;

@@ -20,12 +20,12 @@ use std::path::Path;
 use std::process::{Command as Program, ExitCode};
 
 use bench_hostile::stand;
+use game_client::console::report_error;
+use game_client::{Failure, Interrupt};
 use options::{Command, Options};
 use report::Results;
-use stage::console::report_error;
 use stage::machine::{self, Commit, Machine};
 use stage::server::folder_with;
-use stage::{Failure, Interrupt};
 
 /// Results are in a subfolder for each day and machine.
 const RESULTS_FOLDER: &str = "bench/results";

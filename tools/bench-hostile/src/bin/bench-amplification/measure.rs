@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::console::progress;
 use game_client::{ClientMessage, Facing, Vector};
+use game_client::{Failure, Interrupt, http};
 use hostile::line::Line;
 use hostile::requester::Requester;
 use loadtest::values::Server;
-use stage::console::progress;
-use stage::{Failure, Interrupt, http};
 
 use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
 use crate::options::Options;

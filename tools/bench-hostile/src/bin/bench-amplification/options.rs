@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use game_client::cli::{self, given, seconds, value, whole};
 use getopts::Options as Flags;
 use serde::{Deserialize, Serialize};
-use stage::cli::{self, given, seconds, value, whole};
 
 const VIEWERS_MAX: u32 = 10_000;
 const SECONDS_MAX: u64 = 600;

@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use game_client::text::thousands;
 use serde::{Deserialize, Serialize};
 use stage::machine::{Commit, Machine};
-use stage::text::thousands;
 
 use crate::options::Options;
 

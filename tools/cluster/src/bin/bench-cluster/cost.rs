@@ -6,8 +6,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cluster::{LocalCluster, NAMES};
-use stage::console::progress;
-use stage::{Failure, Interrupt, Process};
+use game_client::console::progress;
+use game_client::{Failure, Interrupt};
+use stage::Process;
 
 const CLIENTS: u64 = 3_000;
 const LOAD: &str = "--clients 3000 --moves-per-second 2 --duration 40s";

@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::{LocalCluster, NAMES};
+use game_client::console::progress;
+use game_client::{Failure, Interrupt};
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
-use stage::console::progress;
+use stage::Process;
 use stage::process::log_file;
-use stage::{Failure, Interrupt, Process};
 
 const CLIENTS: u64 = 600;
 const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 60s";

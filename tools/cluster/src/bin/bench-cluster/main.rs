@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use stage::cli::{self, Command};
-use stage::console::{output, report_error};
+use game_client::cli::{self, Command};
+use game_client::console::{output, report_error};
+use game_client::{Failure, Interrupt};
 use stage::machine::{self, Commit, Machine};
-use stage::{Failure, Interrupt};
 
 /// Root of the results; each machine and day has its own folder.
 const RESULTS_FOLDER: &str = "bench/results";

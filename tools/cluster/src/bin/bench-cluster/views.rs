@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use cluster::{LocalCluster, NAMES};
+use game_client::console::progress;
+use game_client::statistics::Spread;
+use game_client::{Failure, Interrupt};
 use serde_json::{Value as Json, json};
-use stage::console::progress;
 use stage::process::output_of;
-use stage::statistics::Spread;
-use stage::{Failure, Interrupt};
 
 const PAIRS: usize = 3;
 const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 20s";

@@ -15,7 +15,7 @@ use signal_hook::low_level::{exit, pipe};
 use crate::failure::Failure;
 
 /// Polling interval of a wait.
-pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Base of a shell's exit status for a process that a signal ended: 128 plus the signal's number.
 const SIGNALLED: i32 = 128;
@@ -115,13 +115,12 @@ impl Interrupt {
     }
 
     /// Returns an interrupt without signal handlers. Tests share a process and would interrupt each other with signals.
-    #[cfg(test)]
-    pub(crate) fn unwatched() -> Self {
+    pub fn unwatched() -> Self {
         Self { signal: Arc::default() }
     }
 
-    #[cfg(test)]
-    pub(crate) fn request(&self) {
+    /// Requests the end, as a signal would.
+    pub fn request(&self) {
         self.signal.store(SIGINT as usize, Ordering::Relaxed);
     }
 }
