@@ -11,7 +11,7 @@
 //!
 //! The other modules are the shared part of the tools' command lines:
 //!
-//! * [`cli`]: options from flags and environment variables. [`endpoint`]: the address of a server.
+//! * [`options`]: flags and environment variables, from a table. [`cli`]: its predecessor. [`endpoint`]: the address of a server.
 //! * [`http`]: one request and its response, within one deadline ([`deadline`]).
 //! * [`interrupt`]: waits that Ctrl-C ends. [`failure`]: all reasons for an early end.
 //! * [`console`], [`text`], [`statistics`]: output to a terminal, formatting, summaries of several runs.
@@ -24,6 +24,7 @@ pub mod endpoint;
 pub mod failure;
 pub mod http;
 pub mod interrupt;
+pub mod options;
 pub mod replica;
 pub mod statistics;
 pub mod text;

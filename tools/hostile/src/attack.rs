@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use loadtest::values::Server;
+use loadtest::Server;
 use serde::{Deserialize, Serialize};
 
 /// Time between two checks for the end of a run.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use game_client::deadline::DeadlineStream;
 use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
+use loadtest::Server;
 use loadtest::frame::{Frame, Inbox, Opcode, masked};
 use loadtest::handshake::{self, Response};
-use loadtest::values::Server;
 
 /// Timeout for connecting, upgrading and sending.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -239,7 +239,7 @@ fn cookie_in(head: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loadtest::values::Value as _;
+    use game_client::options::Value as _;
 
     #[test]
     fn a_cookie_of_the_response_is_sent_with_the_next_request() {

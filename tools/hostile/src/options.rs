@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use game_client::cli;
-use getopts::{Matches, Options as Getopts};
-use loadtest::values::{Bounds, Server, Value};
+use game_client::console;
+use game_client::options::{self, Bounds, CommandLine, Flag, Program};
+use loadtest::Server;
 
 use crate::attack::Attack;
 use crate::kind::Kind;
 
-const FREE: Bounds = (0.0, 0.0);
 const DAY_S: f64 = 86_400.0;
 
 /// Target, behavior and duration.
@@ -40,98 +39,79 @@ pub struct Options {
 }
 
 /// A parsed command line.
-pub type Command = cli::Command<Box<Options>>;
+pub type Command = options::Command<Box<Options>>;
+
+/// Every flag, in the order of the help.
+#[rustfmt::skip] // One row per flag.
+const FLAGS: &[Flag] = &[
+    Flag::new("server", "URL", "ws://127.0.0.1:8108/ws", "target"),
+    Flag::new("peers", "N", "", "number of connections [2000; each attack has its own]").within(1.0, 1e5),
+    Flag::new("kinds", "LIST", "all", "kinds of peers, such as deaf,silent"),
+    Flag::new("attack", "NAME", "", "run this attack instead, such as jump"),
+    Flag::new("download", "PATH", "", "file for a slow download beside the attack slots"),
+    Flag::new("duration", "TIME", "60s", "duration of the run").within(0.1, DAY_S),
+    Flag::new("connect-rate", "N", "500", "maximum of new connections per second").within(0.1, 1e4),
+    Flag::new("flood-rate", "N", "240", "MOVEs per second of each flooder").within(1.0, 1e4),
+    Flag::new("source-addresses", "N", "", "number of source addresses in 127.0.0.0/8 [250 to loopback]").within(0.0, 65_000.0),
+    Flag::new("seed", "N", "1", "seed of all random choices"),
+    Flag::switch("json", "print the counts as one JSON object"),
+];
 
 /// Parses the arguments after the program's name; flags may have one dash.
 ///
 /// # Errors
-/// One line with the flag, its value and the allowed values.
+/// All problems, one line each, with the flag, its value and the allowed values.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    cli::parse("hostile", args.into_iter(), &brief(), declare, read)
-}
-
-fn read(matches: &Matches) -> Result<Box<Options>, String> {
-    let server: Server = value(matches, "server", "ws://127.0.0.1:8108/ws", FREE)?;
-    let attack = attack(matches)?;
-    let peers = attack.map_or(2_000, Attack::peers).to_string();
-    Ok(Box::new(Options {
-        peers: value(matches, "peers", &peers, (1.0, 1e5))?,
-        attack,
-        download: matches.opt_str("download"),
-        kinds: kinds(matches)?,
-        duration: value(matches, "duration", "60s", (0.1, DAY_S))?,
-        connect_rate: value(matches, "connect-rate", "500", (0.1, 1e4))?,
-        flood_rate: value(matches, "flood-rate", "240", (1.0, 1e4))?,
-        source_addresses: source_addresses(matches, &server)?,
-        seed: value(matches, "seed", "1", (0.0, u64::MAX as f64))?,
-        json: matches.opt_present("json"),
-        server,
-    }))
-}
-
-fn declare(getopts: &mut Getopts) {
-    getopts.optopt("", "server", "target [ws://127.0.0.1:8108/ws]", "URL");
-    getopts.optopt("", "peers", "number of connections [2000; each attack has its own]", "N");
-    getopts.optopt("", "kinds", "kinds of peers, such as deaf,silent [all]", "LIST");
-    getopts.optopt("", "attack", "run this attack instead, such as jump", "NAME");
-    getopts.optopt("", "download", "file for a slow download beside the attack slots", "PATH");
-    getopts.optopt("", "duration", "duration of the run [60s]", "TIME");
-    getopts.optopt("", "connect-rate", "maximum of new connections per second [500]", "N");
-    getopts.optopt("", "flood-rate", "MOVEs per second of each flooder [240]", "N");
-    getopts.optopt(
-        "",
-        "source-addresses",
-        "number of source addresses in 127.0.0.0/8 [250 to loopback]",
-        "N",
-    );
-    getopts.optopt("", "seed", "seed of all random choices [1]", "N");
-    getopts.optflag("", "json", "print the counts as one JSON object");
-}
-
-/// Returns the text of `--help` without the flags.
-fn brief() -> String {
-    format!(
+    let about = format!(
         "Runs hostile peers against a game server, and counts its reactions.\n\n\
-         Usage: hostile --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
+         Usage: {} --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
          Kinds: {}.\nAttacks: {}.\n\n\
          Exit status: 0 after a run, 1 when the run failed, 2 for invalid usage.",
+        console::name("hostile"),
         Kind::ALL.map(Kind::name).join(", "),
         Attack::ALL.map(Attack::name).join(", ")
-    )
+    );
+    let program = Program { name: "hostile", about: &about, flags: FLAGS, takes_arguments: false };
+    program.parse(args, |_| None, |line| Box::new(read(line)))
 }
 
-fn value<T: Value>(matches: &Matches, name: &str, default: &str, bounds: Bounds) -> Result<T, String> {
-    let text = matches.opt_str(name).unwrap_or_else(|| default.to_owned());
-    T::parse(&text, bounds).map_err(|expected| format!("--{name} {text}: expected {expected}"))
+fn read(line: &mut CommandLine<'_>) -> Options {
+    let server: Server = line.value("server");
+    let attack = line.optional_with("attack", attack);
+    Options {
+        peers: line.optional("peers").unwrap_or_else(|| attack.map_or(2_000, Attack::peers)),
+        attack,
+        download: line.is_given("download").then(|| line.text("download").to_owned()),
+        kinds: line.value_with("kinds", kinds),
+        duration: line.value("duration"),
+        connect_rate: line.value("connect-rate"),
+        flood_rate: line.value("flood-rate"),
+        source_addresses: source_addresses(line, &server),
+        seed: line.value("seed"),
+        json: line.is_given("json"),
+        server,
+    }
 }
 
-fn kinds(matches: &Matches) -> Result<Vec<Kind>, String> {
-    let text = matches.opt_str("kinds").unwrap_or_else(|| "all".to_owned());
-    Kind::list(&text).ok_or_else(|| {
-        let names = Kind::ALL.map(Kind::name).join(", ");
-        format!("--kinds {text}: expected all, or a comma-separated list of {names}")
-    })
+fn kinds(text: &str, _: Bounds) -> Result<Vec<Kind>, String> {
+    let names = || Kind::ALL.map(Kind::name).join(", ");
+    Kind::list(text).ok_or_else(|| format!("all, or a comma-separated list of {}", names()))
 }
 
-fn attack(matches: &Matches) -> Result<Option<Attack>, String> {
-    let read = |text: String| {
-        let names = Attack::ALL.map(Attack::name).join(", ");
-        Attack::named(&text).ok_or_else(|| format!("--attack {text}: expected one of {names}"))
-    };
-    matches.opt_str("attack").map(read).transpose()
+fn attack(text: &str, _: Bounds) -> Result<Attack, String> {
+    let names = || Attack::ALL.map(Attack::name).join(", ");
+    Attack::named(text).ok_or_else(|| format!("one of {}", names()))
 }
 
 /// Returns the number of source addresses. The default for loopback leaves every address enough ports.
-fn source_addresses(matches: &Matches, server: &Server) -> Result<u32, String> {
-    let default = if server.is_loopback() { "250" } else { "0" };
-    let count = value(matches, "source-addresses", default, (0.0, 65_000.0))?;
+fn source_addresses(line: &mut CommandLine<'_>, server: &Server) -> u32 {
+    let default = if server.is_loopback() { 250 } else { 0 };
+    let count = line.optional("source-addresses").unwrap_or(default);
     if count > 0 && !server.is_loopback() {
         let target = &server.authority;
-        return Err(format!(
-            "--source-addresses {count}: only for a server on 127.0.0.0/8, and {target} is not"
-        ));
+        line.reject("source-addresses", &format!("only for a server on 127.0.0.0/8, and {target} is not"));
     }
-    Ok(count)
+    count
 }
 
 #[cfg(test)]

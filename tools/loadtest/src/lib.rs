@@ -46,7 +46,7 @@ use std::process::ExitCode;
 
 use game_client::console;
 use load::Load;
-pub use options::values;
+pub use options::Server;
 use options::{Command, Options};
 use report::Report;
 
@@ -59,14 +59,13 @@ const DESCRIPTORS_OVERHEAD: usize = 16;
 /// Runs the program with the arguments that follow its name.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     match options::parse(args) {
-        Ok(Command::Help) => print(&options::help()),
-        Ok(Command::Version) => print(&game_client::cli::version("loadtest")),
+        Ok(Command::Help(text)) => print(&text),
         Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
             (_, Err(problem)) => fail_with(BAD_USAGE, &problem),
             (Some(problem), Ok(())) => fail_with(FAILED, &format!("the server is unreachable: {problem}")),
             (None, Ok(())) => run(*options),
         },
-        Err(problems) => fail_with(BAD_USAGE, &problems.to_string()),
+        Err(problems) => fail_with(BAD_USAGE, &problems),
     }
 }
 

@@ -1,17 +1,15 @@
 //! The command line: parsed and validated in one pass that reports all problems.
 
-mod flags;
-pub mod values;
+mod server;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use game_client::console;
+use game_client::options::{self, Bounds, CommandLine, Flag, Program};
+
 use crate::behaviour::Profile;
-pub use flags::help;
-use flags::{CommandLine, FLAGS};
-pub use values::Server;
-use values::{MoveBytes, Value};
+pub use server::Server;
 
 /// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
 /// `TIME_WAIT` for a minute. Once half of all ports are taken, the kernel needs milliseconds to find a free one.
@@ -74,43 +72,55 @@ pub struct Options {
 }
 
 /// A parsed command line.
-#[derive(Debug)]
-pub enum Command {
-    /// Print the help.
-    Help,
-    /// Print the version.
-    Version,
-    /// Load a server.
-    Run(Box<Options>),
-}
+pub type Command = options::Command<Box<Options>>;
 
-/// All problems of a command line, one line each.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problems(pub Vec<String>);
+const DAY_S: f64 = 86_400.0;
 
-impl fmt::Display for Problems {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0.join("\n"))
-    }
-}
+/// Every flag, in the order of the help.
+#[rustfmt::skip] // One row per flag.
+const FLAGS: &[Flag] = &[
+    Flag::new("server", "URL", "ws://127.0.0.1:8108/ws", "server to load").letter("s"),
+    Flag::new("clients", "N", "1000", "players").letter("c").within(1.0, 1e6),
+    Flag::new("duration", "TIME", "60s", "measured window, after connecting and warm-up").letter("d").within(0.1, DAY_S),
+    Flag::new("warm-up", "TIME", "5s", "time between the last connect and the measured window").within(0.0, DAY_S),
+    Flag::new("connect-rate", "N", "1000", "connections started per second").within(0.1, 1e5),
+    Flag::new("profile", "NAME", "seed", "players' behavior: seed, player, artillery, idle or mixed").letter("p"),
+    Flag::new("moves-per-second", "N", "", "profile seed: MOVEs per client and second [10; mixed: 2]").letter("m").within(0.01, 1000.0),
+    Flag::new("moving", "PART", "", "profile player: fraction of players walking [0.8; mixed: 0.2]").within(0.0, 1.0),
+    Flag::new("move-bytes", "N", "", "length of a MOVE: 6, or 14 with a position [player: 14, others: 6]"),
+    Flag::new("viewport", "SIZE", "", "viewport of the clients, such as 800x600 [the whole world]"),
+    Flag::new("viewers", "N", "50", "clients whose replica is compared with the true positions").within(0.0, 1e4),
+    Flag::new("slow-readers", "PART", "0", "fraction of the clients that read only every ten seconds").within(0.0, 1.0),
+    Flag::new("reconnects-per-second", "N", "0", "clients per second that disconnect and reconnect").within(0.0, 1e4),
+    Flag::new("storm-at", "TIME", "", "disconnect clients at once at this time of the window; they reconnect").within(0.0, DAY_S),
+    Flag::new("storm-clients", "N", "", "clients that a storm disconnects [all]").within(1.0, 1e6),
+    Flag::new("seed", "N", "1", "seed of all random numbers"),
+    Flag::new("source-addresses", "N", "", "source addresses from 127.0.0.2 up [by clients]").within(0.0, 250.0),
+    Flag::new("pid", "PID", "", "process of a local server, to measure its CPU and memory").within(1.0, u32::MAX as f64),
+    Flag::new("max-visible", "N", "128", "MAX_VISIBLE of the server").within(1.0, 4096.0),
+    Flag::new("sync-interval", "TIME", "5s", "SYNC_INTERVAL_SEC of the server").within(1.0, 300.0),
+    Flag::new("world-side", "UNITS", "2000", "side of the server's world").within(200.0, 65_535.0),
+    Flag::new("report", "FILE", "", "write an HTML report with charts").letter("r"),
+    Flag::switch("alone", "no other players: any other player is a ghost, any open descriptor a leak"),
+    Flag::switch("json", "print the result as one JSON object"),
+];
 
 /// Parses the arguments that follow the program's name.
 ///
 /// # Errors
-/// All problems. Each names the flag, the value and the allowed values.
-pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, Problems> {
-    let mut line = flags::read(args)?;
-    if line.help {
-        return Ok(Command::Help);
-    }
-    if line.version {
-        return Ok(Command::Version);
-    }
-    let options = validate(&mut line);
-    if line.problems.is_empty() { Ok(Command::Run(Box::new(options))) } else { Err(Problems(line.problems)) }
+/// All problems, one line each, with the flag, the value and the allowed values.
+pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
+    let about = format!(
+        "Loads a game server with simulated players and reports a verdict.\n\n\
+         Usage: {} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
+         Exit status: 0 if nothing was lost or wrong, 1 otherwise, 2 for invalid usage.",
+        console::name("loadtest")
+    );
+    let program = Program { name: "loadtest", about: &about, flags: FLAGS, takes_arguments: false };
+    program.parse(args, |_| None, |line| Box::new(validate(line)))
 }
 
-fn validate(line: &mut CommandLine) -> Options {
+fn validate(line: &mut CommandLine<'_>) -> Options {
     let clients = line.value("clients");
     let profile = profile(line);
     let world_side: u16 = line.value("world-side");
@@ -126,9 +136,9 @@ fn validate(line: &mut CommandLine) -> Options {
         duration: line.value("duration"),
         warm_up: line.value("warm-up"),
         connect_rate: line.value("connect-rate"),
-        claims: line.optional::<MoveBytes>("move-bytes").map(|bytes| bytes == MoveBytes(14)),
+        claims: line.optional_with("move-bytes", claims),
         profile,
-        viewport: line.optional("viewport"),
+        viewport: line.optional_with("viewport", viewport),
         viewers: line.value::<usize>("viewers").min(clients),
         slow_readers: line.value("slow-readers"),
         reconnects_per_s,
@@ -140,18 +150,18 @@ fn validate(line: &mut CommandLine) -> Options {
         max_visible: line.value("max-visible"),
         sync_interval: line.value("sync-interval"),
         world_side,
-        alone: line.alone,
-        json: line.json,
-        report: (!line.text("report").is_empty()).then(|| PathBuf::from(line.text("report"))),
+        alone: line.is_given("alone"),
+        json: line.is_given("json"),
+        report: line.optional("report"),
     }
 }
 
 /// Returns the number of clients that a storm disconnects: all by default, none without a storm.
-fn storm_clients(line: &mut CommandLine, has_storm: bool, clients: usize) -> usize {
+fn storm_clients(line: &mut CommandLine<'_>, has_storm: bool, clients: usize) -> usize {
     let asked: Option<usize> = line.optional("storm-clients");
     match asked {
-        Some(count) if !has_storm => {
-            line.problems.push(format!("--storm-clients {count}: only with --storm-at"));
+        Some(_) if !has_storm => {
+            line.reject("storm-clients", "only with --storm-at");
             0
         }
         Some(count) => count.min(clients),
@@ -162,14 +172,12 @@ fn storm_clients(line: &mut CommandLine, has_storm: bool, clients: usize) -> usi
 
 /// Returns the given number of source addresses. The default suffices for several runs in a row, if the server is on
 /// loopback.
-fn source_addresses(line: &mut CommandLine, server: &Server, connections: usize) -> u32 {
+fn source_addresses(line: &mut CommandLine<'_>, server: &Server, connections: usize) -> u32 {
     let asked: Option<u32> = line.optional("source-addresses");
     match asked {
         Some(count) if count > 0 && !server.is_loopback() => {
-            line.problems.push(format!(
-                "--source-addresses {count}: only for a server on 127.0.0.0/8, not {}",
-                server.authority
-            ));
+            let target = &server.authority;
+            line.reject("source-addresses", &format!("only for a server on 127.0.0.0/8, not {target}"));
             0
         }
         Some(count) => count,
@@ -178,13 +186,12 @@ fn source_addresses(line: &mut CommandLine, server: &Server, connections: usize)
     }
 }
 
-fn profile(line: &mut CommandLine) -> Profile {
+fn profile(line: &mut CommandLine<'_>) -> Profile {
     let name = line.text("profile").to_owned();
     let only_for = [("moves-per-second", "seed"), ("moving", "player")];
     for (flag, owner) in only_for {
-        if name != owner && name != "mixed" && !line.text(flag).is_empty() {
-            let given = line.text(flag).to_owned();
-            line.problems.push(format!("--{flag} {given}: only for --profile {owner}"));
+        if name != owner && name != "mixed" {
+            line.reject(flag, &format!("only for --profile {owner}"));
         }
     }
     match name.as_str() {
@@ -196,37 +203,26 @@ fn profile(line: &mut CommandLine) -> Profile {
             moving: line.optional("moving").unwrap_or(0.2),
             moves_per_s: line.optional("moves-per-second").unwrap_or(2.0),
         },
-        other => {
-            let problem = format!("--profile {other}: expected one of seed, player, artillery, idle, mixed");
-            line.problems.push(problem);
+        _ => {
+            line.reject("profile", "expected one of seed, player, artillery, idle, mixed");
             Profile::Idle
         }
     }
 }
 
-impl CommandLine {
-    /// Returns the value of a flag. Records a problem and returns the default if the value is invalid.
-    fn value<T: Value>(&mut self, name: &str) -> T {
-        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("every flag read is in the table");
-        self.optional(name)
-            .unwrap_or_else(|| T::parse(flag.default, flag.bounds).expect("a test parses every default"))
+/// Parses the length of a MOVE. Returns whether it contains a position.
+fn claims(text: &str, _: Bounds) -> Result<bool, String> {
+    match text {
+        "6" => Ok(false),
+        "14" => Ok(true),
+        _ => Err("6 or 14".to_owned()),
     }
+}
 
-    /// Returns the value of an optional flag.
-    fn optional<T: Value>(&mut self, name: &str) -> Option<T> {
-        let flag = FLAGS.iter().find(|flag| flag.name == name).expect("every flag read is in the table");
-        let text = self.text(name).to_owned();
-        if text.is_empty() && flag.default.is_empty() {
-            return None;
-        }
-        match T::parse(&text, flag.bounds) {
-            Ok(value) => Some(value),
-            Err(expected) => {
-                self.problems.push(format!("--{name} {text}: expected {expected}"));
-                None
-            }
-        }
-    }
+fn viewport(text: &str, _: Bounds) -> Result<(u16, u16), String> {
+    text.split_once('x')
+        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)))
+        .ok_or_else(|| "WIDTHxHEIGHT in units, such as 800x600".to_owned())
 }
 
 #[cfg(test)]
@@ -241,7 +237,7 @@ mod tests {
     }
 
     fn problems(args: &[&str]) -> Vec<String> {
-        parse(args.iter().map(ToString::to_string)).unwrap_err().0
+        parse(args.iter().map(ToString::to_string)).unwrap_err().lines().map(str::to_owned).collect()
     }
 
     #[test]

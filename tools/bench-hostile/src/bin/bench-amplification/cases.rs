@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use game_client::http::exchange;
 use game_client::{ClientMessage, Facing, Vector};
 use hostile::line::Line;
+use loadtest::Server;
 use loadtest::frame::Opcode;
-use loadtest::values::Server;
 
 /// Messages per second: just under `RATE_LIMIT_MSG_SEC`.
 const FULL: f64 = 57.0;

@@ -11,7 +11,7 @@ use game_client::{ClientMessage, Facing, Vector};
 use game_client::{Failure, Interrupt, http};
 use hostile::line::Line;
 use hostile::requester::Requester;
-use loadtest::values::Server;
+use loadtest::Server;
 
 use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
 use crate::options::Options;
