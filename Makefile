@@ -54,7 +54,7 @@ load-test: ## Start a server, run a load test and check the results: make load-t
 	tools/load-test.sh $(LOAD)
 
 BENCH_PACKAGES := --package pixi-game-server --package loadtest --package floor --package bench-load
-HOSTILE_PACKAGES := --package pixi-game-server --package loadtest --package hostile --package bench-hostile
+HOSTILE_PACKAGES := --package pixi-game-server --package loadtest --package bench-hostile
 bench-load: ## Run the table of load scenarios and record the results: make bench-load RUNS=3 DURATION=60s ROWS=a,c
 	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
 	"$${CARGO_TARGET_DIR:-target}/release/bench-load"

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use game_client::cli::{self, given, seconds, value, whole};
 use getopts::Options as Flags;
-use hostile::attack::Attack;
-use hostile::kind::Kind;
+use loadtest::hostile::attack::Attack;
+use loadtest::hostile::kind::Kind;
 use serde::{Deserialize, Serialize};
 
 const PAIRS_MAX: u32 = 99;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bench_hostile::stand::{self, Stand};
 use game_client::console::progress;
 use game_client::{Failure, Interrupt, http};
-use hostile::attack::{Attack, Figure};
+use loadtest::hostile::attack::{Attack, Figure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use stage::Process;
@@ -90,7 +90,7 @@ impl Bench {
     /// # Errors
     /// A program is missing, or no descriptor is left.
     pub fn new() -> Result<Bench, Failure> {
-        let folder = folder_with(&["pixi-game-server", "loadtest", "hostile"])?;
+        let folder = folder_with(&["pixi-game-server", "loadtest"])?;
         let files = std::env::temp_dir().join(format!("bench-hostile-files-{}", std::process::id()));
         Ok(Bench { folder, files, interrupt: Interrupt::watch()? })
     }
@@ -153,8 +153,8 @@ impl Bench {
     }
 
     fn start_hostile(&self, stand: &Stand, plan: &Plan, output: &Path) -> Result<Process, Failure> {
-        let mut command = self.program("hostile");
-        command.args(["--json", "--server", &url(stand), "--duration", HOSTILE_DURATION]);
+        let mut command = self.program("loadtest");
+        command.args(["hostile", "--json", "--server", &url(stand), "--duration", HOSTILE_DURATION]);
         command.args(plan.hostile_flags().split(' '));
         if plan.attack == Some(Attack::Slots) {
             command.args(["--download", &format!("/{DOWNLOAD}")]);

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use game_client::statistics::Spread;
 use game_client::text::thousands;
-use hostile::attack::Figure as Outcome;
+use loadtest::hostile::attack::Figure as Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -245,7 +245,7 @@ fn add(sum: &mut Json, other: &Json) {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use hostile::attack::Attack;
+    use loadtest::hostile::attack::Attack;
     use serde_json::json;
 
     fn load(mean: f64, problems: &[&str]) -> Json {

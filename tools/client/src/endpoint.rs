@@ -1,10 +1,14 @@
 //! Server endpoints: parsing of host and port, and name resolution.
 
+mod target;
+
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub use target::Target;
 
 /// Default port: the game's.
 const PORT: u16 = 8108;

@@ -7,7 +7,8 @@
 //! browser's defects: sprites that miss messages while they load, ghosts, duplicates. It records every server fault
 //! that the client does not tolerate as a [`Violation`].
 //!
-//! Codec and replica have no IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
+//! [`frame`] and [`handshake`] are the WebSocket below the codec; [`line`] is a player's connection for sequential code.
+//! Codec, replica, frame and handshake have no IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
 //!
 //! The other modules are the shared part of the tools' command lines:
 //!
@@ -22,8 +23,11 @@ pub mod console;
 pub mod deadline;
 pub mod endpoint;
 pub mod failure;
+pub mod frame;
+pub mod handshake;
 pub mod http;
 pub mod interrupt;
+pub mod line;
 pub mod options;
 pub mod replica;
 pub mod statistics;

@@ -1,13 +1,10 @@
-//! One client: a socket, a player, and its unacknowledged MOVEs. Small, because there are many.
+//! One client: a connection, a player, and its unacknowledged MOVEs. Small, because there are many.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-
-use mio::net::TcpStream;
 
 use crate::avatar::Avatar;
 use crate::behaviour::Behaviour;
-use crate::frame::Inbox;
+use crate::connection::{Connection, Phase};
 use crate::measure::Pending;
 use crate::random::Random;
 
@@ -15,30 +12,6 @@ use crate::random::Random;
 /// at times, since a full receive buffer also drops TCP acks. MOVEs that reach the server together after a stall may
 /// exceed the rate limit.
 const BACKLOG_MOVES: usize = 48;
-
-/// State of a client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Not connected yet, or disconnected.
-    Disconnected,
-    /// The TCP connection is being established.
-    Connecting,
-    /// The upgrade request has been sent.
-    Upgrading,
-    /// Upgraded; waiting for the first snapshot.
-    Joining,
-    /// Playing.
-    Playing,
-    /// A close frame has been sent; waiting for the server's.
-    Closing,
-}
-
-impl Phase {
-    /// Whether the client is connecting but not playing yet.
-    pub fn is_arriving(self) -> bool {
-        matches!(self, Phase::Connecting | Phase::Upgrading | Phase::Joining)
-    }
-}
 
 /// A player's position on the server in the last ack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,39 +24,15 @@ pub struct Acked {
     pub y: u16,
 }
 
-/// Result of a read.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ReadOutcome {
-    /// Number of bytes read.
-    Bytes(usize),
-    /// The read would block.
-    Empty,
-    /// The server has closed its side.
-    End,
-    /// The socket failed.
-    Failed(String),
-}
-
 /// One client.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
 pub struct Client {
-    /// Its socket while connected.
-    pub stream: Option<TcpStream>,
+    /// Its connection.
+    pub connection: Connection,
     /// State of its connection.
     pub phase: Phase,
-    /// Number of its connections. Invalidates tasks of earlier connections.
-    pub generation: u32,
     /// Start time of the connection, in nanoseconds of the run's clock.
     pub began_ns: u64,
-    /// The part of the response head received so far.
-    pub head: Vec<u8>,
-    /// Incoming frames.
-    pub inbox: Inbox,
-    /// Bytes not yet accepted by the kernel.
-    pub outbox: Vec<u8>,
-    /// Whether the socket may accept more bytes.
-    pub writable: bool,
     /// Its wire id, once known.
     pub id: u32,
     /// Its player, once its position is known.
@@ -114,14 +63,9 @@ impl Client {
     /// Returns a client that has not connected yet.
     pub fn new(random: Random, is_slow: bool, viewer: Option<usize>) -> Client {
         Client {
-            stream: None,
+            connection: Connection::default(),
             phase: Phase::Disconnected,
-            generation: 0,
             began_ns: 0,
-            head: Vec::new(),
-            inbox: Inbox::default(),
-            outbox: Vec::new(),
-            writable: false,
             id: 0,
             avatar: None,
             behaviour: Behaviour::Idle,
@@ -137,83 +81,15 @@ impl Client {
         }
     }
 
-    /// Starts a new connection with this socket.
-    pub fn begin(&mut self, stream: TcpStream, now_ns: u64) {
-        self.leave();
-        self.stream = Some(stream);
-        self.phase = Phase::Connecting;
-        self.generation += 1;
-        self.began_ns = now_ns;
-    }
-
-    /// Drops the socket and all state of the connection.
+    /// Drops the connection and all its state.
     pub fn leave(&mut self) {
-        self.stream = None;
+        self.connection.leave();
         self.phase = Phase::Disconnected;
-        self.head = Vec::new();
-        self.inbox = Inbox::default();
-        self.outbox = Vec::new();
-        self.writable = false;
         self.avatar = None;
         self.behaviour = Behaviour::Idle;
         self.pending.clear();
         self.acked = None;
         self.stop_sequence = None;
-    }
-
-    /// Reads once.
-    pub fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
-        let Some(stream) = &mut self.stream else { return ReadOutcome::Empty };
-        loop {
-            return match stream.read(buffer) {
-                Ok(0) => ReadOutcome::End,
-                Ok(count) => ReadOutcome::Bytes(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ReadOutcome::Empty,
-                Err(error) => ReadOutcome::Failed(error.to_string()),
-            };
-        }
-    }
-
-    /// Writes bytes, or queues the part that the kernel does not accept. Returns the number of bytes written.
-    ///
-    /// # Errors
-    /// The socket failed.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.writable || !self.outbox.is_empty() {
-            self.outbox.extend_from_slice(bytes);
-            return Ok(0);
-        }
-        let taken = self.write_once(bytes)?;
-        self.outbox.extend_from_slice(&bytes[taken..]);
-        Ok(taken)
-    }
-
-    /// Writes queued bytes. Returns the number of bytes written.
-    ///
-    /// # Errors
-    /// The socket failed.
-    pub fn flush(&mut self) -> io::Result<usize> {
-        if self.outbox.is_empty() {
-            return Ok(0);
-        }
-        let waiting = std::mem::take(&mut self.outbox);
-        let taken = self.write_once(&waiting)?;
-        self.outbox.extend_from_slice(&waiting[taken..]);
-        Ok(taken)
-    }
-
-    fn write_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(stream) = &mut self.stream else { return Ok(bytes.len()) };
-        loop {
-            let taken = match stream.write(bytes) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                result => result?,
-            };
-            self.writable = taken == bytes.len();
-            return Ok(taken);
-        }
     }
 
     /// Records a sent MOVE.
@@ -275,14 +151,5 @@ mod tests {
         }
         client.sent(100, 0, 0);
         assert_eq!(backlogged(&client), BACKLOG_MOVES - 9, "the backlog has cleared");
-    }
-
-    #[test]
-    fn bytes_queue_in_order_while_the_socket_is_blocked() {
-        let mut client = client_with(&[]);
-        assert_eq!(client.write(b"ab").unwrap(), 0);
-        client.writable = true;
-        assert_eq!(client.write(b"cd").unwrap(), 0);
-        assert_eq!(client.outbox, b"abcd");
     }
 }

@@ -4,37 +4,37 @@
 //! server stalls. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
 //! The replicas are compared with the true positions once all players stand still.
 //!
-//! The library shares its sockets, frames and handshake with other tools. The other modules are private to the
-//! program.
+//! The library shares its hostile peers with other tools. The other modules are private to the program.
 //!
 //! ```text
 //! main ──> options            parses the command line into validated options
 //!      ├─> load               the event loop and the stages of a run; the only user of mio
 //!      │     ├─> schedule     the queue of due tasks, and fixed rates
 //!      │     ├─> behaviour    the actions of players ──> avatar: their positions and messages
-//!      │     ├─> client       a socket and its unacknowledged MOVEs ──> frame, handshake
+//!      │     ├─> client       a player and its unacknowledged MOVEs ──> connection: a socket
 //!      │     ├─> viewers      the sampled viewers: replicas, delays to the screen
 //!      │     ├─> ids          checks that ids are unique and ascending
 //!      │     ├─> truth        compares replicas with true positions
 //!      │     ├─> measure      counts and histograms
 //!      │     └─> observe      per-second samples ──> machine, scrape: /proc and /metrics; progress: the progress line
-//!      └─> report             the verdict as text, JSON or HTML
+//!      ├─> report             the verdict as text, JSON or HTML
+//!      └─> hostile            the subcommand of hostile peers
 //! ```
 
 mod avatar;
 mod behaviour;
 mod client;
-pub mod frame;
-pub mod handshake;
+mod connection;
+pub mod hostile;
 mod ids;
 mod load;
 mod machine;
 mod measure;
 mod observe;
 mod options;
-pub mod os;
+mod os;
 mod progress;
-pub mod random;
+mod random;
 mod report;
 mod schedule;
 mod scrape;
@@ -46,7 +46,6 @@ use std::process::ExitCode;
 
 use game_client::console;
 use load::Load;
-pub use options::Server;
 use options::{Command, Options};
 use report::Report;
 
@@ -54,10 +53,14 @@ const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
 
 /// Descriptors needed in addition to those of the clients: poll, timer, signals, standard streams, `/metrics`, `/proc`.
-const DESCRIPTORS_OVERHEAD: usize = 16;
+const DESCRIPTORS_OVERHEAD: usize = 32;
 
 /// Runs the program with the arguments that follow its name.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
+    let mut args = args.peekable();
+    if args.next_if(|first| first == "hostile").is_some() {
+        return hostile::main(args);
+    }
     match options::parse(args) {
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
@@ -71,16 +74,7 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
 
 /// Checks before the run that limits, process and report file are usable.
 fn prepare(options: &Options) -> Result<(), String> {
-    let wanted = options.clients + DESCRIPTORS_OVERHEAD;
-    let limit = os::raise_open_files(wanted as u64)
-        .map_err(|error| format!("cannot read the limit of open files: {error}"))?;
-    if limit < wanted as u64 {
-        let most = limit.saturating_sub(DESCRIPTORS_OVERHEAD as u64);
-        return Err(format!(
-            "--clients {}: expected at most {most}: the limit of open files is {limit}",
-            options.clients
-        ));
-    }
+    require_descriptors("clients", options.clients)?;
     if let Some(pid) = options.pid
         && machine::Usage::of(pid).is_none()
     {
@@ -91,6 +85,18 @@ fn prepare(options: &Options) -> Result<(), String> {
             .map_err(|error| format!("--report {}: expected a writable file: {error}", path.display()))?;
     }
     Ok(())
+}
+
+/// Raises the limit of open files for this many connections, the value of a flag.
+fn require_descriptors(flag: &str, connections: usize) -> Result<(), String> {
+    let wanted = (connections + DESCRIPTORS_OVERHEAD) as u64;
+    let limit = os::raise_open_files(wanted)
+        .map_err(|error| format!("cannot read the limit of open files: {error}"))?;
+    if limit >= wanted {
+        return Ok(());
+    }
+    let most = limit.saturating_sub(DESCRIPTORS_OVERHEAD as u64);
+    Err(format!("--{flag} {connections}: expected at most {most}: the limit of open files is {limit}"))
 }
 
 fn run(options: Options) -> ExitCode {

@@ -20,20 +20,20 @@ use std::io;
 use std::time::Duration;
 
 use game_client::PlayerId;
+use game_client::text::printable;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use ::game_client::text::printable;
-
-use crate::client::{Client, Phase};
+use crate::client::Client;
+use crate::connection::Phase;
 use crate::measure::{Measures, Tally};
 use crate::observe::Observer;
 use crate::options::Options;
 use crate::os::{Clock, StopSignals, Timer};
 use crate::random::Random;
 use crate::report::Report;
-use crate::schedule::TaskQueue;
+use crate::schedule::{Task, TaskQueue};
 use crate::viewers::Viewers;
 use arrive::Arrivals;
 use churn::Churn;
@@ -64,7 +64,7 @@ pub struct Load {
     /// Clients in [`Phase::Playing`].
     playing: usize,
     arrivals: Arrivals,
-    tasks: TaskQueue,
+    tasks: TaskQueue<Task>,
     stage: Stage,
     /// Unacknowledged MOVEs of all clients.
     outstanding: usize,

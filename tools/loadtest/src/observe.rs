@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use game_client::endpoint::Target;
+
 use crate::behaviour::SECOND_NS;
 use crate::machine::{Usage, descriptors, stolen_s};
 use crate::measure::{Measures, Second, Tally};
-use crate::options::{Options, Server};
+use crate::options::Options;
 use crate::os::Clock;
 use crate::progress;
 use crate::scrape::{Scrape, ScrapeRequest};
@@ -39,7 +41,7 @@ pub struct Mark {
 #[derive(Debug)]
 pub struct Observer {
     clock: Clock,
-    server: Server,
+    server: Target,
     pid: Option<u32>,
     next_ns: u64,
     last: Mark,

@@ -1,15 +1,13 @@
 //! The command line: parsed and validated in one pass that reports all problems.
 
-mod server;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
 use game_client::console;
+use game_client::endpoint::Target;
 use game_client::options::{self, Bounds, CommandLine, Flag, Program};
 
 use crate::behaviour::Profile;
-pub use server::Server;
 
 /// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
 /// `TIME_WAIT` for a minute. Once half of all ports are taken, the kernel needs milliseconds to find a free one.
@@ -25,7 +23,7 @@ const ADDRESSES_MAX: usize = 250;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server to load.
-    pub server: Server,
+    pub server: Target,
     /// Players.
     pub clients: usize,
     /// Length of the measured window.
@@ -112,7 +110,8 @@ const FLAGS: &[Flag] = &[
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let about = format!(
         "Loads a game server with simulated players and reports a verdict.\n\n\
-         Usage: {} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\n\
+         Usage: {0} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\
+         Hostile peers instead of players: {0} hostile --help\n\n\
          Exit status: 0 if nothing was lost or wrong, 1 otherwise, 2 for invalid usage.",
         console::name("loadtest")
     );
@@ -124,7 +123,7 @@ fn validate(line: &mut CommandLine<'_>) -> Options {
     let clients = line.value("clients");
     let profile = profile(line);
     let world_side: u16 = line.value("world-side");
-    let server: Server = line.value("server");
+    let server: Target = line.value("server");
     let reconnects_per_s = line.value("reconnects-per-second");
     let storm_at = line.optional("storm-at");
     let storm_clients = storm_clients(line, storm_at.is_some(), clients);
@@ -172,7 +171,7 @@ fn storm_clients(line: &mut CommandLine<'_>, has_storm: bool, clients: usize) ->
 
 /// Returns the given number of source addresses. The default suffices for several runs in a row, if the server is on
 /// loopback.
-fn source_addresses(line: &mut CommandLine<'_>, server: &Server, connections: usize) -> u32 {
+fn source_addresses(line: &mut CommandLine<'_>, server: &Target, connections: usize) -> u32 {
     let asked: Option<u32> = line.optional("source-addresses");
     match asked {
         Some(count) if count > 0 && !server.is_loopback() => {

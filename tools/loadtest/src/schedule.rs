@@ -14,28 +14,34 @@ pub enum Task {
     Read,
 }
 
-/// A task with its due time. It is void if the client has reconnected since.
+/// A task with its due time. It is void if the client, or the hostile peer, has reconnected since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct Entry<T> {
     /// Due time, in nanoseconds of the run's clock.
     pub due_ns: u64,
     /// The client.
     pub client: usize,
-    /// The client's connection generation.
+    /// The generation of the client's connection.
     pub generation: u32,
     /// The task.
-    pub task: Task,
+    pub task: T,
 }
 
 /// All scheduled tasks, ordered by due time.
-#[derive(Debug, Default)]
-pub struct TaskQueue {
-    entries: BinaryHeap<Reverse<Entry>>,
+#[derive(Debug)]
+pub struct TaskQueue<T> {
+    entries: BinaryHeap<Reverse<Entry<T>>>,
 }
 
-impl TaskQueue {
+impl<T: Copy + Ord> Default for TaskQueue<T> {
+    fn default() -> TaskQueue<T> {
+        TaskQueue { entries: BinaryHeap::new() }
+    }
+}
+
+impl<T: Copy + Ord> TaskQueue<T> {
     /// Schedules a task.
-    pub fn add(&mut self, entry: Entry) {
+    pub fn add(&mut self, entry: Entry<T>) {
         self.entries.push(Reverse(entry));
     }
 
@@ -45,7 +51,7 @@ impl TaskQueue {
     }
 
     /// Removes and returns the earliest task if it is due.
-    pub fn take_due(&mut self, now_ns: u64) -> Option<Entry> {
+    pub fn take_due(&mut self, now_ns: u64) -> Option<Entry<T>> {
         if self.earliest_ns()? > now_ns {
             return None;
         }
@@ -53,7 +59,7 @@ impl TaskQueue {
     }
 
     /// Removes all tasks of one kind.
-    pub fn remove_all(&mut self, task: Task) {
+    pub fn remove_all(&mut self, task: T) {
         self.entries.retain(|Reverse(entry)| entry.task != task);
     }
 }
@@ -100,7 +106,7 @@ impl FixedRate {
 mod tests {
     use super::*;
 
-    fn entry(due_ns: u64, client: usize, task: Task) -> Entry {
+    fn entry(due_ns: u64, client: usize, task: Task) -> Entry<Task> {
         Entry { due_ns, client, generation: 0, task }
     }
 

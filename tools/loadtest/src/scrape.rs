@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use game_client::endpoint::Target;
 use game_client::http::{Response, get_from};
 use serde_json::Value as Json;
 
-use crate::options::Server;
 use crate::os::Clock;
 
 /// Longest wait for a complete response.
@@ -46,7 +46,7 @@ pub struct ScrapeRequest {
 
 impl ScrapeRequest {
     /// Starts a scrape.
-    pub fn begin(server: &Server, clock: Clock) -> ScrapeRequest {
+    pub fn begin(server: &Target, clock: Clock) -> ScrapeRequest {
         let (address, authority) = (server.address, server.authority.clone());
         let (sender, answer) = channel();
         std::thread::spawn(move || {

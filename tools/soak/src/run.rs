@@ -78,14 +78,7 @@ impl<'a> Soak<'a> {
     /// # Errors
     /// A program is missing, or the folder of the logs can't be created.
     pub fn new(options: &'a Options) -> Result<Soak<'a>, Failure> {
-        let mut names = vec!["pixi-game-server", "loadtest"];
-        names.extend((options.hostile > 0).then_some("hostile"));
-        let programs = folder_with(&names).map_err(|failure| match failure {
-            Failure::Failed(text) if text.starts_with("hostile") => {
-                Failure::Failed(format!("{text}; SOAK_HOSTILE=0 runs without hostile peers"))
-            }
-            other => other,
-        })?;
+        let programs = folder_with(&["pixi-game-server", "loadtest"])?;
         let logs = programs.parent().unwrap_or(&programs).join("soak");
         fs::create_dir_all(&logs)?;
         Ok(Soak { options, programs, logs, interrupt: Interrupt::watch()? })
@@ -156,7 +149,8 @@ impl<'a> Soak<'a> {
     fn start_hostile(&self, url: &str, run: &mut Run) -> Result<Process, Failure> {
         let (peers, seconds) = (self.options.hostile, self.hostile_time().as_secs());
         let flags = format!("--server {url} --peers {peers} --kinds all --duration {seconds}s");
-        let mut command = Command::new(self.programs.join("hostile"));
+        let mut command = Command::new(self.programs.join("loadtest"));
+        command.arg("hostile");
         command.args(flags.split_whitespace()).stdin(Stdio::null());
         let log = self.logs.join("hostile.log");
         command.stdout(log_file(&log)?).stderr(log_file(&log)?);

@@ -2,12 +2,12 @@
 
 use arrayvec::ArrayVec;
 use game_client::codec::CLIENT_MESSAGE_BYTES_MAX;
+use game_client::frame::{MASKED_HEAD_BYTES, Opcode, masked};
 use game_client::{ClientMessage, Vector};
 
 use super::{Load, TASKS_PER_ITERATION};
 use crate::behaviour::{Action, SECOND_NS};
-use crate::client::Phase;
-use crate::frame::{MASKED_HEAD_BYTES, Opcode, masked};
+use crate::connection::Phase;
 use crate::schedule::{Entry, Task};
 
 /// Interval between two reads of a slow reader, in nanoseconds.
@@ -32,7 +32,7 @@ impl Load {
         for _ in 0..TASKS_PER_ITERATION {
             let Some(entry) = self.tasks.take_due(self.clock.now_ns()) else { return };
             let client = &self.clients[entry.client];
-            if client.generation != entry.generation || client.phase != Phase::Playing {
+            if client.connection.generation != entry.generation || client.phase != Phase::Playing {
                 continue;
             }
             match entry.task {
@@ -51,7 +51,7 @@ impl Load {
     }
 
     /// Postpones an action that is too late, and records its lateness.
-    fn is_postponed(&mut self, entry: Entry) -> bool {
+    fn is_postponed(&mut self, entry: Entry<Task>) -> bool {
         let now_ns = self.clock.now_ns();
         let is_postponed = now_ns > entry.due_ns + MAKE_UP_NS_MAX;
         if is_postponed {
@@ -62,7 +62,7 @@ impl Load {
         is_postponed
     }
 
-    fn play(&mut self, entry: &Entry) {
+    fn play(&mut self, entry: &Entry<Task>) {
         let due_ns = entry.due_ns;
         let client = &mut self.clients[entry.client];
         let claims = client.claims;
@@ -87,7 +87,7 @@ impl Load {
     }
 
     /// Sends the final MOVE. Its ack gives the player's final position.
-    fn stop(&mut self, entry: &Entry) {
+    fn stop(&mut self, entry: &Entry<Task>) {
         let client = &mut self.clients[entry.client];
         let claims = client.claims;
         let Some(avatar) = &mut client.avatar else { return };
@@ -134,7 +134,7 @@ impl Load {
 
     fn write(&mut self, index: usize, bytes: &[u8]) {
         self.tally.bytes_out += bytes.len() as u64;
-        if let Err(error) = self.clients[index].write(bytes) {
+        if let Err(error) = self.clients[index].connection.write(bytes) {
             self.lose(index, &error.to_string());
         }
     }

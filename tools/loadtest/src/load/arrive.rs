@@ -1,24 +1,20 @@
 //! Connecting clients: at the connect rate, or as fast as the server completes handshakes, whichever is slower.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 
-use game_client::ServerMessage;
-use mio::{Interest, Token};
+use game_client::text::printable;
+use game_client::{ClientMessage, ServerMessage, handshake};
+use mio::Token;
 
 use super::Load;
 use super::act::SLOW_READ_INTERVAL_NS;
-use ::game_client::text::printable;
 
 use crate::avatar::Avatar;
 use crate::behaviour::{Behaviour, SECOND_NS};
-use crate::client::Phase;
-use crate::handshake;
+use crate::connection::Phase;
 use crate::options::Options;
-use crate::os::begin_connect;
 use crate::schedule::{Entry, FixedRate, Task};
-use game_client::ClientMessage;
 
 /// Most concurrent handshakes. Servers bound them too.
 const HANDSHAKES_MAX: usize = 256;
@@ -63,7 +59,7 @@ impl Arrivals {
             last_joined_ns: now_ns,
             began_ns: now_ns,
             failures: BTreeMap::new(),
-            request: handshake::request(&options.server.authority, &options.server.path),
+            request: handshake::request(&options.server.authority, &options.server.path, None),
         }
     }
 
@@ -108,23 +104,18 @@ impl Load {
 
     /// Starts a client's connection.
     pub(super) fn begin(&mut self, index: usize, now_ns: u64) {
-        self.clients[index].highest_before = self.churn.ids.highest();
-        let receive_buffer = self.clients[index].is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
         // The ports of 127.0.0.1 stay free for other programs.
         let number = index.checked_rem(self.options.source_addresses as usize);
         let source = number.map(|number| Ipv4Addr::new(127, 0, 0, 2 + number as u8));
         self.arrivals.handshaking += 1;
-        let mut stream = match begin_connect(self.options.server.address, source, receive_buffer) {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.clients[index].phase = Phase::Connecting;
-                return self.fail(index, &error.to_string());
-            }
-        };
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(&mut stream, Token(index), interest);
-        self.clients[index].begin(stream, now_ns);
-        if let Err(error) = registered {
+        let client = &mut self.clients[index];
+        client.leave();
+        (client.phase, client.began_ns) = (Phase::Connecting, now_ns);
+        client.highest_before = self.churn.ids.highest();
+        let receive_buffer = client.is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
+        let (server, registry) = (self.options.server.address, self.poll.registry());
+        let begun = client.connection.begin(server, source, receive_buffer, registry, Token(index));
+        if let Err(error) = begun {
             self.fail(index, &error.to_string());
         }
     }
@@ -137,20 +128,13 @@ impl Load {
 
     /// Handles the result of a non-blocking connect.
     pub(super) fn finish_connect(&mut self, index: usize) {
-        let Some(stream) = &self.clients[index].stream else { return };
-        if let Ok(Some(error)) | Err(error) = stream.take_error() {
-            return self.fail(index, &error.to_string());
-        }
-        match stream.peer_addr() {
-            Ok(_) => {}
-            // A stale event of this client's earlier socket.
-            Err(error) if error.kind() == ErrorKind::NotConnected => return,
+        let client = &mut self.clients[index];
+        match client.connection.finish_connect() {
+            Ok(true) => client.phase = Phase::Upgrading,
+            Ok(false) => return,
             Err(error) => return self.fail(index, &error.to_string()),
         }
-        let client = &mut self.clients[index];
-        client.phase = Phase::Upgrading;
-        client.writable = true;
-        if let Err(error) = client.write(&self.arrivals.request) {
+        if let Err(error) = client.connection.write(&self.arrivals.request) {
             self.fail(index, &error.to_string());
         } else if client.vanishes {
             self.vanish(index);
@@ -182,7 +166,7 @@ impl Load {
         self.players.insert(own.id, index);
         self.playing += 1;
         self.arrivals.handshaking -= 1;
-        if client.generation == 1 {
+        if client.connection.generation == 1 {
             self.measures.connect.record(now_ns - client.began_ns);
             self.arrivals.joined += 1;
             self.arrivals.last_joined_ns = now_ns;
@@ -203,7 +187,7 @@ impl Load {
         let side = self.options.world_side;
         let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
         client.behaviour = behaviour;
-        let (generation, is_slow) = (client.generation, client.is_slow);
+        let (generation, is_slow) = (client.connection.generation, client.is_slow);
         if !self.stage.is_active() {
             // All players are stopping, including one that joins late.
             return self.tasks.add(Entry { due_ns: now_ns, client: index, generation, task: Task::Stop });

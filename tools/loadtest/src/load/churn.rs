@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use game_client::ClientMessage;
 
 use super::Load;
-use crate::client::Phase;
+use crate::connection::Phase;
 use crate::ids::Ids;
 use crate::measure::{Pending, Times};
 use crate::options::Options;
-use crate::os::reset_when_closed;
 use crate::schedule::FixedRate;
 
 /// Most disconnects per iteration, so that a late generator does not turn an even rate into a burst.
@@ -204,7 +203,7 @@ impl Load {
             LeaveKind::Close => self.send_close(index),
             LeaveKind::Leave => self.send(index, &[ClientMessage::Leave], now_ns),
             LeaveKind::HangUp | LeaveKind::Vanish => {}
-            LeaveKind::Reset | LeaveKind::Storm => self.reset(index),
+            LeaveKind::Reset | LeaveKind::Storm => self.clients[index].connection.reset(),
         }
         // A client that will vanish must disconnect first, which counts as a hang-up.
         let counted = if kind == LeaveKind::Vanish { LeaveKind::HangUp } else { kind };
@@ -216,7 +215,7 @@ impl Load {
     /// Disconnects before the response to the upgrade request is read, and reconnects.
     pub(super) fn vanish(&mut self, index: usize) {
         if self.random.chance(0.5) {
-            self.reset(index);
+            self.clients[index].connection.reset();
         }
         self.leave(index, LeaveKind::Vanish);
         // It counts towards the rate of disconnects.
@@ -232,7 +231,7 @@ impl Load {
         let hit: VecDeque<usize> =
             (0..all).filter(|&index| is_hit(index) && self.clients[index].phase == Phase::Playing).collect();
         for &index in &hit {
-            self.reset(index);
+            self.clients[index].connection.reset();
             self.leave(index, LeaveKind::Storm);
             if let Some(viewer) = self.clients[index].viewer {
                 self.viewers.restart(viewer);
@@ -250,13 +249,6 @@ impl Load {
             waiting: hit,
             ack_of_stayed,
         };
-    }
-
-    fn reset(&mut self, index: usize) {
-        if let Some(stream) = &self.clients[index].stream {
-            // Fails only if the server has closed already; then no reset is needed.
-            let _ = reset_when_closed(stream);
-        }
     }
 
     fn leave(&mut self, index: usize, kind: LeaveKind) {

@@ -2,7 +2,8 @@
 
 use super::Load;
 use super::churn::LeaveKind;
-use crate::client::{Client, Phase};
+use crate::client::Client;
+use crate::connection::Phase;
 use crate::machine;
 use crate::measure::Second;
 use crate::observe::Mark;

@@ -1,12 +1,12 @@
 //! Receiving: reads bytes on readiness, timestamps them at the read, and splits them into frames.
 
 use game_client::ServerMessage;
+use game_client::frame::Frame;
 
 use super::Load;
 use super::stage::Stage;
-use crate::client::{Acked, Phase, ReadOutcome};
-use crate::frame::Frame;
-use crate::handshake::{self, Response};
+use crate::client::Acked;
+use crate::connection::{Phase, ReadOutcome};
 use crate::measure::{PING, frame_kind};
 
 impl Load {
@@ -16,8 +16,8 @@ impl Load {
         if client.phase == Phase::Connecting {
             return self.finish_connect(index);
         }
-        client.writable = true;
-        if let Err(error) = client.flush() {
+        client.connection.writable = true;
+        if let Err(error) = client.connection.flush() {
             self.lose(index, &error.to_string());
         }
     }
@@ -36,7 +36,7 @@ impl Load {
     pub(super) fn read(&mut self, index: usize, to_the_last: bool) {
         let mut scratch = std::mem::take(&mut self.scratch);
         loop {
-            match self.clients[index].read(&mut scratch) {
+            match self.clients[index].connection.read(&mut scratch) {
                 ReadOutcome::Bytes(count) => {
                     let now_ns = self.clock.now_ns();
                     self.tally.bytes_in += count as u64;
@@ -76,26 +76,24 @@ impl Load {
 
     fn take_head(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
         let client = &mut self.clients[index];
-        client.head.extend_from_slice(bytes);
-        match handshake::read(&client.head) {
-            Response::Incomplete => {}
-            Response::Refused(reason) => self.fail(index, &reason),
-            Response::Upgraded(length) => {
-                let head = std::mem::take(&mut client.head);
+        match client.connection.take_head(bytes) {
+            Ok(None) => {}
+            Err(reason) => self.fail(index, &reason),
+            Ok(Some(frames)) => {
                 client.phase = Phase::Joining;
-                self.take_stream(index, &head[length..], now_ns);
+                self.take_stream(index, &frames, now_ns);
             }
         }
     }
 
     fn take_stream(&mut self, index: usize, bytes: &[u8], now_ns: u64) {
-        let mut inbox = std::mem::take(&mut self.clients[index].inbox);
-        let generation = self.clients[index].generation;
+        let connection = &mut self.clients[index].connection;
+        let (mut inbox, generation) = (std::mem::take(&mut connection.inbox), connection.generation);
         let result = inbox.receive(bytes, |frame| self.take_frame(index, frame, now_ns));
         let client = &mut self.clients[index];
         // Unless one of the frames disconnected the client.
-        if client.phase != Phase::Disconnected && client.generation == generation {
-            client.inbox = inbox;
+        if client.phase != Phase::Disconnected && client.connection.generation == generation {
+            client.connection.inbox = inbox;
         }
         if let Err(error) = result {
             self.lose(index, &error.to_string());

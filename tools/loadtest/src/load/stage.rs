@@ -2,7 +2,7 @@
 
 use super::Load;
 use crate::behaviour::SECOND_NS;
-use crate::client::Phase;
+use crate::connection::Phase;
 use crate::measure::Window;
 use crate::schedule::{Entry, Task};
 
@@ -122,7 +122,7 @@ impl Load {
         self.tasks.remove_all(Task::Read);
         let count = self.clients.len() as u64;
         for index in 0..self.clients.len() {
-            let generation = self.clients[index].generation;
+            let generation = self.clients[index].connection.generation;
             let due_ns = now_ns + STOP_SPREAD_NS * index as u64 / count;
             self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Stop });
             if self.clients[index].is_slow {

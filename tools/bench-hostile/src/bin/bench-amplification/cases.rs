@@ -3,11 +3,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use game_client::endpoint::Target;
+use game_client::frame::Opcode;
 use game_client::http::exchange;
+use game_client::line::Line;
 use game_client::{ClientMessage, Facing, Vector};
-use hostile::line::Line;
-use loadtest::Server;
-use loadtest::frame::Opcode;
 
 /// Messages per second: just under `RATE_LIMIT_MSG_SEC`.
 const FULL: f64 = 57.0;
@@ -159,7 +159,7 @@ pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
 ///
 /// # Errors
 /// The server does not accept the request.
-pub fn ask(server: &Server, request: &str) -> io::Result<Vec<u8>> {
+pub fn ask(server: &Target, request: &str) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let result = exchange(&[server.address], request.as_bytes(), Instant::now() + PATIENCE, &mut answer);
     // After the timeout, an incomplete response counts too.

@@ -7,11 +7,11 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::console::progress;
+use game_client::endpoint::Target;
+use game_client::line::Line;
 use game_client::{ClientMessage, Facing, Vector};
 use game_client::{Failure, Interrupt, http};
-use hostile::line::Line;
-use hostile::requester::Requester;
-use loadtest::Server;
+use loadtest::hostile::requester::Requester;
 
 use crate::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
 use crate::options::Options;
@@ -72,7 +72,7 @@ struct Window {
 /// # Errors
 /// The server does not respond, or a signal interrupts. A case that the server refuses becomes a row without figures.
 pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Failure> {
-    let server = Server { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() };
+    let server = Target { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() };
     let viewers = (0..options.viewers).map(|_| viewer(&server)).collect::<io::Result<Vec<_>>>()?;
     let world = World::default();
     thread::scope(|scope| {
@@ -84,7 +84,7 @@ pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Res
 }
 
 fn measure(
-    server: &Server,
+    server: &Target,
     options: &Options,
     interrupt: &Interrupt,
     world: &World,
@@ -125,7 +125,7 @@ fn row(case: &Case, idle: &Window, measured: io::Result<Window>) -> Row {
 
 /// Repeats an action at a rate, and samples the counters before and after the window. The inner error is that of the action.
 fn window(
-    server: &Server,
+    server: &Target,
     length: Duration,
     rate: f64,
     interrupt: &Interrupt,
@@ -168,7 +168,7 @@ fn window(
 
 /// The attacker: a player and HTTP connections.
 struct Attacker<'a> {
-    server: &'a Server,
+    server: &'a Target,
     /// The player's connection, if open.
     line: Option<Line>,
     requester: Requester,
@@ -176,7 +176,7 @@ struct Attacker<'a> {
 }
 
 impl Attacker<'_> {
-    fn new(server: &Server) -> io::Result<Attacker<'_>> {
+    fn new(server: &Target) -> io::Result<Attacker<'_>> {
         let line = Some(viewer(server)?);
         Ok(Attacker { server, line, requester: Requester::new(server.address), cookie: None })
     }
@@ -243,7 +243,7 @@ impl Attacker<'_> {
 }
 
 /// Connects a player.
-fn viewer(server: &Server) -> io::Result<Line> {
+fn viewer(server: &Target) -> io::Result<Line> {
     let mut line = Line::open(server, None, |_, _| ())?;
     line.stop_waiting()?;
     Ok(line)

@@ -4,10 +4,10 @@
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::line::Line;
 use game_client::{ServerMessage, Vector};
 
 use super::{Figure, REFUSED_PAUSE, Site, Ticker};
-use crate::line::Line;
 
 /// Time between two claims. The player walks farther than the distance of a jump in this time.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(190);

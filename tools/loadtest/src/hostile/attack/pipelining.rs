@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Figure, Site, Ticker};
-use crate::requester::{Requester, Requests};
+use crate::hostile::requester::{Requester, Requests};
 
 /// Bytes per second over all connections.
 const BYTES_PER_S: usize = 1_000_000;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use hostile::attack::{Attack, Figure};
-use hostile::kind::Kind;
+use loadtest::hostile::attack::{Attack, Figure};
+use loadtest::hostile::kind::Kind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
@@ -17,8 +17,8 @@ fn server() -> SocketAddr {
 }
 
 fn hostile(flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hostile"));
-    command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.arg("hostile").args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -121,7 +121,7 @@ fn an_unresolvable_name_is_unreachable_and_not_invalid_usage() {
     let output = run(&["--server=ws://no-such-host.invalid/ws"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let problem = "hostile: the server is unreachable: the name no-such-host.invalid does not resolve: ";
+    let problem = "loadtest: the server is unreachable: the name no-such-host.invalid does not resolve: ";
     assert!(said.starts_with(problem), "{said}");
 }
 
@@ -136,6 +136,6 @@ fn invalid_usage_is_named_and_ends_with_status_2() {
         let output = run(&[flag]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.starts_with("hostile: ") && said.contains(problem), "{said}");
+        assert!(said.starts_with("loadtest: ") && said.contains(problem), "{said}");
     }
 }

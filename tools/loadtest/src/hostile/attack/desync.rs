@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::line::Line;
 use game_client::{PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
 
 use super::{Figure, REFUSED_PAUSE, Site, Ticker};
-use crate::line::Line;
 
 /// Time between two claims.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(100);

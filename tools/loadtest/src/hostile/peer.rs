@@ -1,35 +1,21 @@
-//! One peer, with at most one connection at a time.
+//! One hostile peer, with at most one connection at a time.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use loadtest::frame::{Frame, Inbox};
-use loadtest::handshake::{self, Response};
-use mio::net::TcpStream;
-use nix::libc::linger;
-use nix::sys::socket::{setsockopt, sockopt};
+use game_client::frame::Frame;
+use mio::{Registry, Token};
 
-use crate::kind::Kind;
-use crate::script::Script;
-use crate::tally::End;
+use super::kind::Kind;
+use super::script::Script;
+use super::tally::End;
+use crate::connection::{Connection, Phase, ReadOutcome};
 
 /// Maximum bytes queued for a server that does not read. At this limit the peer produces no output.
-const OUTGOING_BYTES_MAX: usize = 8 * 1024;
+const QUEUED_BYTES_MAX: usize = 8 * 1024;
 
 /// Maximum consecutive reads of one peer.
 const CONSECUTIVE_READS_MAX: usize = 4;
-
-/// Phase of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// No connection.
-    Away,
-    /// The kernel is connecting.
-    Connecting,
-    /// Connected, not upgraded.
-    Opening,
-    /// Upgraded.
-    Playing,
-}
 
 /// Result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,44 +37,46 @@ pub struct Peer {
     pub kind: Kind,
     /// The script of its current connection.
     pub script: Script,
-    /// The phase of its current connection.
+    /// The phase of its current connection. It is never joining or closing.
     pub phase: Phase,
-    /// The socket; `None` while disconnected.
-    pub stream: Option<TcpStream>,
-    /// Number of connections so far; tasks of earlier connections are ignored.
-    pub life: u32,
+    /// Its current connection.
+    pub connection: Connection,
     /// Whether a read is scheduled.
     pub is_read_planned: bool,
-    /// The received part of the response.
-    head: Vec<u8>,
-    inbox: Inbox,
     /// Code of the received close frame.
     close_code: Option<u16>,
-    /// Bytes that the kernel has not accepted yet.
-    pub outgoing: Vec<u8>,
 }
 
 impl Peer {
     /// Creates a disconnected peer.
     pub fn new(kind: Kind, script: Script) -> Peer {
+        let connection = Connection::default();
         Peer {
             kind,
             script,
-            phase: Phase::Away,
-            stream: None,
-            life: 0,
+            phase: Phase::Disconnected,
+            connection,
             is_read_planned: false,
-            head: Vec::new(),
-            inbox: Inbox::default(),
             close_code: None,
-            outgoing: Vec::new(),
         }
     }
 
     /// Starts another connection.
-    pub fn begin(&mut self, stream: TcpStream, script: Script) {
-        let life = self.life + 1;
-        *self = Peer { life, phase: Phase::Connecting, stream: Some(stream), ..Peer::new(self.kind, script) };
+    ///
+    /// # Errors
+    /// See [`Connection::begin`].
+    pub fn begin(
+        &mut self,
+        server: SocketAddr,
+        source: Option<Ipv4Addr>,
+        registry: &Registry,
+        token: Token,
+        script: Script,
+    ) -> io::Result<()> {
+        self.script = script;
+        self.connection.begin(server, source, self.kind.receive_buffer_bytes(), registry, token)?;
+        (self.phase, self.is_read_planned, self.close_code) = (Phase::Connecting, false, None);
+        Ok(())
     }
 
     /// Whether it has stopped reading.
@@ -98,25 +86,7 @@ impl Peer {
 
     /// Whether more output may be queued.
     pub fn has_room(&self) -> bool {
-        self.outgoing.len() < OUTGOING_BYTES_MAX
-    }
-
-    /// Sends queued bytes until the kernel accepts no more.
-    ///
-    /// # Errors
-    /// The connection has ended.
-    pub fn flush(&mut self) -> io::Result<()> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        while !self.outgoing.is_empty() {
-            match stream.write(&self.outgoing) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => drop(self.outgoing.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.connection.queued_bytes() < QUEUED_BYTES_MAX
     }
 
     /// Reads up to the maximum of consecutive reads.
@@ -144,14 +114,12 @@ impl Peer {
     }
 
     fn receive_once(&mut self, scratch: &mut [u8]) -> Received {
-        let Some(stream) = &mut self.stream else { return Received::Drained };
-        match stream.read(scratch) {
-            Ok(0) => Received::Over(End::Closed(self.close_code)),
-            Ok(count) if self.phase == Phase::Playing => self.take_frames(&scratch[..count]),
-            Ok(count) => self.take_head(&scratch[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Drained,
-            Err(error) if error.kind() == ErrorKind::Interrupted => Received::More,
-            Err(_) => Received::Over(self.end_by_reset()),
+        match self.connection.read(scratch) {
+            ReadOutcome::End => Received::Over(End::Closed(self.close_code)),
+            ReadOutcome::Bytes(count) if self.phase == Phase::Playing => self.take_frames(&scratch[..count]),
+            ReadOutcome::Bytes(count) => self.take_head(&scratch[..count]),
+            ReadOutcome::Empty => Received::Drained,
+            ReadOutcome::Failed(_) => Received::Over(self.end_by_reset()),
         }
     }
 
@@ -161,20 +129,16 @@ impl Peer {
     }
 
     fn take_head(&mut self, bytes: &[u8]) -> Received {
-        self.head.extend_from_slice(bytes);
-        match handshake::read(&self.head) {
-            Response::Incomplete => Received::More,
-            Response::Upgraded(length) => {
+        match self.connection.take_head(bytes) {
+            Ok(None) => Received::More,
+            Ok(Some(frames)) => {
                 self.phase = Phase::Playing;
-                let frames = std::mem::take(&mut self.head).split_off(length);
                 match self.take_frames(&frames) {
                     Received::Over(end) => Received::Over(end),
                     _ => Received::Upgraded,
                 }
             }
-            Response::Refused(reason) => {
-                Received::Over(status_of(&reason).map_or(End::Garbled, End::Refused))
-            }
+            Err(reason) => Received::Over(status_of(&reason).map_or(End::Garbled, End::Refused)),
         }
     }
 
@@ -183,7 +147,7 @@ impl Peer {
             return Received::More;
         }
         let code = &mut self.close_code;
-        let result = self.inbox.receive(bytes, |frame| {
+        let result = self.connection.inbox.receive(bytes, |frame| {
             if let Frame::Close(said) = frame {
                 *code = Some(said);
             }
@@ -195,17 +159,11 @@ impl Peer {
         }
     }
 
-    /// Closes the connection, with a reset if `resets`.
-    pub fn leave(&mut self, resets: bool) {
-        if let Some(stream) = &self.stream
-            && resets
-        {
-            // Fails only after a reset.
-            let _ = setsockopt(stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
-        }
-        self.stream = None;
-        self.phase = Phase::Away;
-        self.outgoing = Vec::new();
+    /// Closes the connection. Tasks of the old connection are void.
+    pub fn leave(&mut self) {
+        self.connection.leave();
+        self.connection.generation += 1;
+        self.phase = Phase::Disconnected;
     }
 }
 
@@ -217,14 +175,14 @@ fn status_of(reason: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loadtest::random::Random;
+    use crate::random::Random;
 
     const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     fn peer() -> Peer {
         let script = Script::new(Kind::Silent, 0, 240.0, &mut Random::new(1));
-        Peer { phase: Phase::Opening, ..Peer::new(Kind::Silent, script) }
+        Peer { phase: Phase::Upgrading, ..Peer::new(Kind::Silent, script) }
     }
 
     #[test]

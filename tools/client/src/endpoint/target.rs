@@ -1,10 +1,10 @@
-//! The server's endpoint, as the flag `--server` gives it.
+//! The game's WebSocket endpoint on a server, as the flag `--server` gives it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use game_client::endpoint::{addresses, host_and_port};
-use game_client::options::{Bounds, Value};
+use super::{addresses, host_and_port};
+use crate::options::{Bounds, Value};
 
 /// Default port: HTTP's.
 const PORT: u16 = 80;
@@ -12,9 +12,9 @@ const PORT: u16 = 80;
 /// Longest time for name resolution.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server's endpoint.
+/// The game's WebSocket endpoint on a server. Its host is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct Target {
     /// Host and port as given.
     pub authority: String,
     /// The host's first address; 0.0.0.0 if the host did not resolve.
@@ -25,15 +25,15 @@ pub struct Server {
     pub path: String,
 }
 
-impl Server {
+impl Target {
     /// Whether the server is reachable from every source address in 127.0.0.0/8.
     pub fn is_loopback(&self) -> bool {
         matches!(self.address.ip(), IpAddr::V4(address) if address.is_loopback())
     }
 }
 
-impl Value for Server {
-    fn parse(text: &str, _: Bounds) -> Result<Server, String> {
+impl Value for Target {
+    fn parse(text: &str, _: Bounds) -> Result<Target, String> {
         let allowed = || "ws://HOST:PORT/PATH".to_owned();
         let rest = text.strip_prefix("ws://").ok_or_else(allowed)?;
         let (authority, path) = rest.find('/').map_or((rest, "/ws"), |slash| rest.split_at(slash));
@@ -43,7 +43,7 @@ impl Value for Server {
         let found = addresses(&host, port, LOOKUP_TIMEOUT);
         let first = found.as_ref().ok().and_then(|found| found.first().copied());
         let address = first.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
-        Ok(Server { authority, address, problem: found.err(), path: path.to_owned() })
+        Ok(Target { authority, address, problem: found.err(), path: path.to_owned() })
     }
 }
 
@@ -53,17 +53,17 @@ mod tests {
 
     #[test]
     fn parses_scheme_address_and_path_of_a_server() {
-        let server = Server::parse("ws://127.0.0.1:8108/ws", (0.0, 0.0)).unwrap();
+        let server = Target::parse("ws://127.0.0.1:8108/ws", (0.0, 0.0)).unwrap();
         assert_eq!((server.address.port(), server.path.as_str()), (8108, "/ws"));
         assert!(server.is_loopback());
-        assert_eq!(Server::parse("ws://127.9.9.9", (0.0, 0.0)).unwrap().authority, "127.9.9.9:80");
-        assert_eq!(Server::parse("ws://[::1]:81/", (0.0, 0.0)).unwrap().address.port(), 81);
-        let nowhere = Server::parse("ws://no-such-host.invalid/ws", (0.0, 0.0)).unwrap();
+        assert_eq!(Target::parse("ws://127.9.9.9", (0.0, 0.0)).unwrap().authority, "127.9.9.9:80");
+        assert_eq!(Target::parse("ws://[::1]:81/", (0.0, 0.0)).unwrap().address.port(), 81);
+        let nowhere = Target::parse("ws://no-such-host.invalid/ws", (0.0, 0.0)).unwrap();
         assert!(nowhere.problem.unwrap().starts_with("the name no-such-host.invalid does not resolve: "));
         for text in
             ["127.0.0.1:8108", "wss://127.0.0.1/ws", "http://127.0.0.1", "ws://:x/ws", "ws://a:80x/ws"]
         {
-            assert!(Server::parse(text, (0.0, 0.0)).is_err(), "{text}");
+            assert!(Target::parse(text, (0.0, 0.0)).is_err(), "{text}");
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
-use loadtest::os::begin_connect;
 use mio::net::TcpStream;
+
+use crate::os::begin_connect;
 
 /// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 64 * 1_024;

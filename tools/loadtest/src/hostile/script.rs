@@ -1,13 +1,11 @@
 //! The output of a peer over time, without sockets and clocks, so that it can be tested without a server.
 
+use game_client::frame::{Opcode, masked};
 use game_client::{ClientMessage, Vector};
-use loadtest::frame::{Opcode, masked};
-use loadtest::random::Random;
 
-use crate::kind::Kind;
-
-/// Nanoseconds in a second.
-pub const SECOND_NS: u64 = 1_000_000_000;
+use super::kind::Kind;
+use crate::behaviour::SECOND_NS;
+use crate::random::Random;
 
 /// Time between two bytes of slow peers.
 const BYTE_INTERVAL_NS: u64 = SECOND_NS;

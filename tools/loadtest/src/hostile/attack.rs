@@ -1,6 +1,6 @@
 //! Attacks: a few peers with a plan, and figures that measure their success.
 //!
-//! Peers of a [`crate::kind`] are thousands and follow a script; an attack reacts to the server's responses. Its figures have the
+//! Peers of a [`super::kind`] are thousands and follow a script; an attack reacts to the server's responses. Its figures have the
 //! limits that the server promises, so a benchmark can judge them.
 
 mod desync;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use loadtest::Server;
+use game_client::endpoint::Target;
 use serde::{Deserialize, Serialize};
 
 /// Time between two checks for the end of a run.
@@ -166,7 +166,7 @@ impl Figure {
 /// The target and the state of an attack.
 #[derive(Debug)]
 pub struct Site {
-    server: Server,
+    server: Target,
     /// Number of attacking peers.
     peers: usize,
     /// Path of a file that a healthy client downloads slowly, if given.
@@ -177,7 +177,7 @@ pub struct Site {
 
 impl Site {
     /// Creates the state of an attack that has not started.
-    pub fn new(server: Server, peers: usize, download: Option<String>) -> Site {
+    pub fn new(server: Target, peers: usize, download: Option<String>) -> Site {
         Site { server, peers, download, started: Instant::now(), is_over: AtomicBool::new(false) }
     }
 

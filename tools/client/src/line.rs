@@ -6,11 +6,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use game_client::deadline::DeadlineStream;
-use game_client::{ClientMessage, PlayerId, ServerMessage, Vector};
-use loadtest::Server;
-use loadtest::frame::{Frame, Inbox, Opcode, masked};
-use loadtest::handshake::{self, Response};
+use crate::deadline::DeadlineStream;
+use crate::endpoint::Target;
+use crate::frame::{Frame, Inbox, Opcode, masked};
+use crate::handshake::{self, Response, cookie_in};
+use crate::{ClientMessage, PlayerId, ServerMessage, Vector};
 
 /// Timeout for connecting, upgrading and sending.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,13 +43,13 @@ impl Line {
     /// # Errors
     /// The server refuses, or does not respond in time.
     pub fn open(
-        server: &Server,
+        server: &Target,
         cookie: Option<&str>,
         mut hear: impl FnMut(&[u8], &ServerMessage),
     ) -> io::Result<Line> {
         let deadline = Instant::now() + PATIENCE;
         let mut stream = DeadlineStream::connect(&[server.address], deadline)?;
-        let request = request(server, cookie);
+        let request = handshake::request(&server.authority, &server.path, cookie);
         stream.write_all(&request)?;
         let (head, rest) = read_head(&mut stream)?;
         let stream = stream.into_stream();
@@ -201,15 +201,6 @@ fn closed(code: u16) -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, format!("closed with {code}"))
 }
 
-fn request(server: &Server, cookie: Option<&str>) -> Vec<u8> {
-    let mut request = handshake::request(&server.authority, &server.path);
-    if let Some(cookie) = cookie {
-        request.truncate(request.len() - 2);
-        request.extend_from_slice(format!("Cookie: {cookie}\r\n\r\n").as_bytes());
-    }
-    request
-}
-
 /// Returns the head of the response and the bytes after it.
 fn read_head(stream: &mut DeadlineStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut received, mut buffer) = (Vec::new(), [0; READ_BYTES]);
@@ -225,32 +216,5 @@ fn read_head(stream: &mut DeadlineStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
             Response::Incomplete => return Err(ErrorKind::UnexpectedEof.into()),
             Response::Refused(reason) => return Err(io::Error::new(ErrorKind::ConnectionRefused, reason)),
         }
-    }
-}
-
-/// Returns the cookie of a head, without its attributes.
-fn cookie_in(head: &[u8]) -> Option<String> {
-    let head = String::from_utf8_lossy(head);
-    let header = head.lines().filter_map(|line| line.split_once(':'));
-    let mut set = header.filter(|(name, _)| name.eq_ignore_ascii_case("Set-Cookie"));
-    Some(set.next()?.1.split(';').next()?.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use game_client::options::Value as _;
-
-    #[test]
-    fn a_cookie_of_the_response_is_sent_with_the_next_request() {
-        let head = b"HTTP/1.1 101 Switching Protocols\r\nset-cookie: a=1f; Path=/ws; HttpOnly\r\n\r\n";
-        assert_eq!(cookie_in(head).as_deref(), Some("a=1f"));
-        assert_eq!(cookie_in(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), None);
-        let server = Server::parse("ws://127.0.0.1:1/ws", (0.0, 0.0)).unwrap();
-        let request = String::from_utf8(request(&server, Some("a=1f"))).unwrap();
-        assert!(
-            request.ends_with("\r\nCookie: a=1f\r\n\r\n") && !request.contains("\r\n\r\nCookie"),
-            "{request}"
-        );
     }
 }

@@ -1,7 +1,10 @@
 //! The kinds of hostile peers: names and socket options.
 
+use serde::{Deserialize, Serialize};
+
 /// Behavior of a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Sends one byte of an endless HTTP head per second.
     SlowHeads,

@@ -4,10 +4,10 @@
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::line::Line;
 use game_client::{ServerMessage, Vector};
 
 use super::{Figure, REFUSED_PAUSE, Site, Ticker};
-use crate::line::Line;
 
 /// Distance of a claim, in units; the server refuses larger ones.
 const CLAIM_UNITS: i32 = 48;

@@ -9,13 +9,22 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// Longest response head accepted, in bytes.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
 
-/// Returns the upgrade request, the same for every client of a run.
-pub fn request(authority: &str, path: &str) -> Vec<u8> {
+/// Returns the upgrade request, with the value of a `Cookie` header if one is given.
+pub fn request(authority: &str, path: &str, cookie: Option<&str>) -> Vec<u8> {
+    let cookie = cookie.map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
     format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{cookie}\r\n"
     )
     .into_bytes()
+}
+
+/// Returns the session cookie that a response head sets, without its attributes.
+pub fn cookie_in(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let headers = head.lines().filter_map(|line| line.split_once(':'));
+    let mut set = headers.filter(|(name, _)| name.eq_ignore_ascii_case("Set-Cookie"));
+    Some(set.next()?.1.split(';').next()?.trim().to_owned())
 }
 
 /// State of the server's response.
@@ -78,5 +87,14 @@ mod tests {
         let forged = UPGRADED.replace("s3pP", "S3pP");
         assert_eq!(read(forged.as_bytes()), Response::Refused("wrong Sec-WebSocket-Accept".to_owned()));
         assert_eq!(read(&[b'x'; 5_000]), Response::Refused("endless response head".to_owned()));
+    }
+
+    #[test]
+    fn a_cookie_of_the_response_is_sent_with_the_next_request() {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nset-cookie: a=1f; Path=/ws; HttpOnly\r\n\r\n";
+        assert_eq!(cookie_in(head).as_deref(), Some("a=1f"));
+        assert_eq!(cookie_in(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), None);
+        let request = String::from_utf8(request("127.0.0.1:1", "/ws", Some("a=1f"))).unwrap();
+        assert!(request.ends_with("\r\nCookie: a=1f\r\n\r\n"), "{request}");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::AddAssign;
 
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize};
 
-use crate::kind::Kind;
+use super::kind::Kind;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum End {
 }
 
 /// The counts of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Established connections.
     pub opened: u64,
@@ -71,11 +72,27 @@ impl Counts {
     }
 }
 
+impl AddAssign<&Counts> for Counts {
+    fn add_assign(&mut self, other: &Counts) {
+        for (sum, map) in [(&mut self.refused, &other.refused), (&mut self.closed, &other.closed)] {
+            for (key, count) in map {
+                *sum.entry(*key).or_default() += count;
+            }
+        }
+        self.opened += other.opened;
+        self.upgraded += other.upgraded;
+        self.ended += other.ended;
+        self.reset += other.reset;
+        self.failed += other.failed;
+        self.left += other.left;
+        self.garbled += other.garbled;
+        self.open += other.open;
+    }
+}
+
 /// The counts of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Counts for each kind.
-    pub kinds: Vec<(Kind, Counts)>,
     /// Duration, in seconds.
     pub seconds: f64,
     /// Configured number of peers.
@@ -84,41 +101,27 @@ pub struct Tally {
     pub open_max: u64,
     /// Whether a signal ended the run.
     pub interrupted: bool,
+    /// Counts for each kind.
+    pub kinds: BTreeMap<Kind, Counts>,
+    /// The sum over all kinds.
+    pub total: Counts,
 }
 
 impl Tally {
-    /// Returns the sum over all kinds.
-    pub fn total(&self) -> Counts {
+    /// Returns the counts of a run of `run_ns` nanoseconds.
+    pub fn new(
+        kinds: BTreeMap<Kind, Counts>,
+        run_ns: u64,
+        peers: usize,
+        open_max: u64,
+        interrupted: bool,
+    ) -> Tally {
         let mut total = Counts::default();
-        for (_, counts) in &self.kinds {
-            for (sum, map) in [(&mut total.refused, &counts.refused), (&mut total.closed, &counts.closed)] {
-                for (key, count) in map {
-                    *sum.entry(*key).or_default() += count;
-                }
-            }
-            total.opened += counts.opened;
-            total.upgraded += counts.upgraded;
-            total.ended += counts.ended;
-            total.reset += counts.reset;
-            total.failed += counts.failed;
-            total.left += counts.left;
-            total.garbled += counts.garbled;
-            total.open += counts.open;
+        for counts in kinds.values() {
+            total += counts;
         }
-        total
-    }
-
-    /// Returns the counts as JSON.
-    pub fn json(&self) -> Json {
-        let kinds = self.kinds.iter().map(|(kind, counts)| (kind.name().to_owned(), object(counts)));
-        json!({
-            "seconds": (self.seconds * 1e3).round() / 1e3,
-            "peers": self.peers,
-            "open_max": self.open_max,
-            "interrupted": self.interrupted,
-            "kinds": kinds.collect::<Json>(),
-            "total": object(&self.total()),
-        })
+        let seconds = (run_ns as f64 / 1e6).round() / 1e3;
+        Tally { seconds, peers, open_max, interrupted, kinds, total }
     }
 
     /// Returns the counts as a table.
@@ -144,7 +147,7 @@ impl Tally {
             write_line(&mut out, kind.name(), counts);
         }
         if self.kinds.len() > 1 {
-            write_line(&mut out, "all", &self.total());
+            write_line(&mut out, "all", &self.total);
         }
         out
     }
@@ -173,24 +176,6 @@ pub fn reasons(counts: &Counts) -> String {
     refused.chain(closed).collect::<Vec<_>>().join(", ")
 }
 
-fn object(counts: &Counts) -> Json {
-    let map = |map: &BTreeMap<u16, u64>| -> Json {
-        map.iter().map(|(key, count)| (key.to_string(), Json::from(*count))).collect()
-    };
-    json!({
-        "opened": counts.opened,
-        "upgraded": counts.upgraded,
-        "refused": map(&counts.refused),
-        "closed": map(&counts.closed),
-        "ended": counts.ended,
-        "reset": counts.reset,
-        "failed": counts.failed,
-        "left": counts.left,
-        "garbled": counts.garbled,
-        "open": counts.open,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,21 +188,21 @@ mod tests {
         for end in [End::Closed(None), End::Reset, End::Left, End::Failed] {
             counts.count(end);
         }
-        let kinds = vec![(Kind::Flooders, counts.clone()), (Kind::Deaf, counts)];
-        Tally { kinds, seconds: 1.5, peers: 4, open_max: 4, interrupted: false }
+        let kinds = BTreeMap::from([(Kind::Flooders, counts.clone()), (Kind::Deaf, counts)]);
+        Tally::new(kinds, 1_500_000_000, 4, 4, false)
     }
 
     #[test]
     fn every_established_connection_is_accounted_for() {
-        let counts = &sample().kinds[0].1;
+        let counts = &sample().kinds[&Kind::Deaf];
         assert_eq!(counts.accounted(), counts.opened);
         assert_eq!(counts.failed, 1, "it was never established");
-        assert_eq!(sample().total().accounted(), 18);
+        assert_eq!(sample().total.accounted(), 18);
     }
 
     #[test]
     fn json_and_table_have_the_same_counts() {
-        let object = sample().json();
+        let object = serde_json::to_value(sample()).unwrap();
         assert_eq!(object["kinds"]["flooders"]["closed"]["1008"], 2);
         assert_eq!(object["kinds"]["deaf"]["refused"]["503"], 1);
         assert_eq!(object["total"]["opened"], 18);

@@ -1,27 +1,29 @@
-//! The event loop of all peers. Its iterations have a fixed length, so that thousands of peers cost little.
+//! All hostile peers. Iterations have a fixed length, so that thousands of peers cost little.
 //!
 //! An iteration handles events, then due tasks, then starts connections within the connect rate. Received bytes wait for a
 //! while, because reading is not urgent. A peer whose connection has ended reconnects after a pause, so that the number of
 //! connections stays constant.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use loadtest::handshake;
-use loadtest::os::{Clock, StopSignals, begin_connect};
-use loadtest::random::Random;
+use game_client::handshake;
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
-use crate::kind::Kind;
-use crate::options::Options;
-use crate::peer::{Peer, Phase, Received};
-use crate::script::{Next, SECOND_NS, Script};
-use crate::tally::{Counts, End, Tally};
+use super::kind::Kind;
+use super::options::Options;
+use super::peer::{Peer, Received};
+use super::script::{Next, Script};
+use super::tally::{Counts, End, Tally};
+use crate::behaviour::SECOND_NS;
+use crate::connection::Phase;
+use crate::os::{Clock, StopSignals};
+use crate::random::Random;
+use crate::schedule::{Entry, FixedRate, TaskQueue};
 
 /// Length of an iteration.
 const ITERATION: Duration = Duration::from_millis(10);
@@ -30,7 +32,7 @@ const ITERATION: Duration = Duration::from_millis(10);
 const EVENTS_PER_ITERATION: usize = 2_048;
 
 /// Maximum new connections per iteration, even after a delay.
-const CONNECTS_PER_ITERATION: f64 = 200.0;
+const CONNECTS_PER_ITERATION: usize = 200;
 
 /// Delay before an upgraded peer reads received bytes.
 const READ_DELAY_NS: u64 = SECOND_NS / 2;
@@ -65,13 +67,10 @@ pub struct Swarm {
     peers: Vec<Peer>,
     /// Counts by kind, in the order of the options.
     counts: Vec<Counts>,
-    /// Scheduled tasks: time, peer, and number of its connection.
-    agenda: BinaryHeap<Reverse<(u64, usize, u32, Task)>>,
+    tasks: TaskQueue<Task>,
     /// Peers that wait for the connect rate.
     arriving: VecDeque<usize>,
-    /// Connections allowed by the connect rate, and the time of the last update.
-    begins_allowed: f64,
-    reckoned_ns: u64,
+    connects: FixedRate,
     open: u64,
     open_max: u64,
     random: Random,
@@ -97,14 +96,13 @@ impl Swarm {
             clock,
             poll: Poll::new()?,
             signals: StopSignals::new()?,
-            agenda: BinaryHeap::new(),
+            tasks: TaskQueue::default(),
             arriving: (0..options.peers).collect(),
-            begins_allowed: 0.0,
-            reckoned_ns: clock.now_ns(),
+            connects: FixedRate::new(clock.now_ns(), options.connect_rate),
             open: 0,
             open_max: 0,
             random,
-            request: handshake::request(&options.server.authority, &options.server.path),
+            request: handshake::request(&options.server.authority, &options.server.path, None),
             scratch: vec![0; SCRATCH_BYTES],
             options,
         })
@@ -136,17 +134,12 @@ impl Swarm {
 
     fn finish(mut self, interrupted: bool) -> Tally {
         for index in 0..self.peers.len() {
-            if matches!(self.peers[index].phase, Phase::Opening | Phase::Playing) {
+            if matches!(self.peers[index].phase, Phase::Upgrading | Phase::Playing) {
                 self.counts_of(index).open += 1;
             }
         }
-        Tally {
-            kinds: self.options.kinds.iter().copied().zip(self.counts).collect(),
-            seconds: self.clock.now_ns() as f64 / SECOND_NS as f64,
-            peers: self.options.peers,
-            open_max: self.open_max,
-            interrupted,
-        }
+        let kinds = self.options.kinds.iter().copied().zip(self.counts).collect();
+        Tally::new(kinds, self.clock.now_ns(), self.options.peers, self.open_max, interrupted)
     }
 
     fn counts_of(&mut self, index: usize) -> &mut Counts {
@@ -155,8 +148,9 @@ impl Swarm {
     }
 
     fn plan(&mut self, index: usize, after_ns: u64, task: Task) {
+        let generation = self.peers[index].connection.generation;
         let due_ns = self.clock.now_ns() + after_ns;
-        self.agenda.push(Reverse((due_ns, index, self.peers[index].life, task)));
+        self.tasks.add(Entry { due_ns, client: index, generation, task });
     }
 
     fn dispatch(&mut self, event: &Event) {
@@ -164,30 +158,30 @@ impl Swarm {
         if self.peers[index].phase == Phase::Connecting {
             self.finish_connect(index);
         }
-        if matches!(self.peers[index].phase, Phase::Away | Phase::Connecting) {
+        let peer = &mut self.peers[index];
+        if matches!(peer.phase, Phase::Disconnected | Phase::Connecting) {
             return;
         }
         if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
             return self.lose(index);
         }
-        if event.is_writable() && self.peers[index].flush().is_err() {
-            return self.lose(index);
+        if event.is_writable() {
+            peer.connection.writable = true;
+            if peer.connection.flush().is_err() {
+                return self.lose(index);
+            }
         }
-        let is_heard = event.is_read_closed() || (event.is_readable() && !self.peers[index].is_deaf());
-        if is_heard && !self.peers[index].is_read_planned {
-            self.peers[index].is_read_planned = true;
-            let is_playing = self.peers[index].phase == Phase::Playing;
-            self.plan(index, if is_playing { READ_DELAY_NS } else { 0 }, Task::Read);
+        let is_heard = event.is_read_closed() || (event.is_readable() && !peer.is_deaf());
+        if is_heard && !peer.is_read_planned {
+            let is_playing = peer.phase == Phase::Playing;
+            self.read_after(index, if is_playing { READ_DELAY_NS } else { 0 });
         }
     }
 
     fn run_due_tasks(&mut self) {
         let now_ns = self.clock.now_ns();
-        while let Some(&Reverse((due_ns, index, life, task))) = self.agenda.peek()
-            && due_ns <= now_ns
-        {
-            self.agenda.pop();
-            if life != self.peers[index].life {
+        while let Some(Entry { client: index, generation, task, .. }) = self.tasks.take_due(now_ns) {
+            if generation != self.peers[index].connection.generation {
                 continue;
             }
             match task {
@@ -200,32 +194,23 @@ impl Swarm {
 
     /// Starts connections within the connect rate.
     fn connect_some(&mut self) {
-        let now_ns = self.clock.now_ns();
-        let elapsed_s = (now_ns - self.reckoned_ns) as f64 / SECOND_NS as f64;
-        self.reckoned_ns = now_ns;
-        self.begins_allowed =
-            (self.begins_allowed + elapsed_s * self.options.connect_rate).min(CONNECTS_PER_ITERATION);
-        while self.begins_allowed >= 1.0
-            && let Some(index) = self.arriving.pop_front()
-        {
-            self.begins_allowed -= 1.0;
-            self.begin(index);
+        for _ in 0..CONNECTS_PER_ITERATION {
+            if !self.connects.take_due(self.clock.now_ns()) {
+                return;
+            }
+            // A time without a waiting peer is spent.
+            if let Some(index) = self.arriving.pop_front() {
+                self.begin(index);
+            }
         }
     }
 
     fn begin(&mut self, index: usize) {
         let kind = self.peers[index].kind;
         let script = Script::new(kind, index / self.counts.len(), self.options.flood_rate, &mut self.random);
-        let source = self.source();
-        let server = self.options.server.address;
-        let stream = begin_connect(server, source, kind.receive_buffer_bytes()).and_then(|mut stream| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut stream, Token(index), interest)?;
-            Ok(stream)
-        });
-        match stream {
-            Ok(stream) => self.peers[index].begin(stream, script),
-            Err(_) => self.end(index, End::Failed),
+        let (source, server) = (self.source(), self.options.server.address);
+        if self.peers[index].begin(server, source, self.poll.registry(), Token(index), script).is_err() {
+            self.end(index, End::Failed);
         }
     }
 
@@ -238,17 +223,13 @@ impl Swarm {
 
     /// Handles the result of a connect.
     fn finish_connect(&mut self, index: usize) {
-        let Some(stream) = &self.peers[index].stream else { return };
-        if let Ok(Some(_)) | Err(_) = stream.take_error() {
-            return self.end(index, End::Failed);
-        }
-        match stream.peer_addr() {
-            Ok(_) => {}
+        match self.peers[index].connection.finish_connect() {
+            Ok(true) => {}
             // The event belongs to an earlier socket of this peer.
-            Err(error) if error.kind() == ErrorKind::NotConnected => return,
+            Ok(false) => return,
             Err(_) => return self.end(index, End::Failed),
         }
-        self.peers[index].phase = Phase::Opening;
+        self.peers[index].phase = Phase::Upgrading;
         self.counts_of(index).opened += 1;
         self.open += 1;
         self.open_max = self.open_max.max(self.open);
@@ -264,15 +245,16 @@ impl Swarm {
         }
         let mut fresh = Vec::new();
         let next = peer.script.act(is_upgraded, &self.request, &mut self.random, &mut fresh);
-        peer.outgoing.append(&mut fresh);
-        if peer.flush().is_err() {
+        if peer.connection.write(&fresh).is_err() {
             return self.lose(index);
         }
         match next {
             Next::After(ns) => self.plan(index, ns, Task::Act),
             Next::Wait => {}
             Next::Close | Next::Reset => {
-                self.peers[index].leave(next == Next::Reset);
+                if next == Next::Reset {
+                    peer.connection.reset();
+                }
                 self.end_open(index, End::Left);
             }
         }
@@ -280,34 +262,30 @@ impl Swarm {
 
     fn read(&mut self, index: usize) {
         self.peers[index].is_read_planned = false;
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let received = self.peers[index].receive(&mut scratch);
-        self.scratch = scratch;
+        let received = self.peers[index].receive(&mut self.scratch);
         match received {
             Received::Drained => {}
-            Received::More => self.read_later(index),
+            Received::More => self.read_after(index, READ_DELAY_NS),
             Received::Upgraded => {
                 self.counts_of(index).upgraded += 1;
                 self.act(index);
                 // Unless it has left already. Bytes that arrived with the upgrade raise no further event.
                 if self.peers[index].phase == Phase::Playing && !self.peers[index].is_deaf() {
-                    self.read_later(index);
+                    self.read_after(index, READ_DELAY_NS);
                 }
             }
             Received::Over(end) => self.end_open(index, end),
         }
     }
 
-    fn read_later(&mut self, index: usize) {
+    fn read_after(&mut self, index: usize, delay_ns: u64) {
         self.peers[index].is_read_planned = true;
-        self.plan(index, READ_DELAY_NS, Task::Read);
+        self.plan(index, delay_ns, Task::Read);
     }
 
     /// Handles a failed write. Bytes received before may contain the reason.
     fn lose(&mut self, index: usize) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let end = self.peers[index].last_words(&mut scratch);
-        self.scratch = scratch;
+        let end = self.peers[index].last_words(&mut self.scratch);
         self.end_open(index, end);
     }
 
@@ -320,9 +298,7 @@ impl Swarm {
     fn end(&mut self, index: usize, end: End) {
         self.counts_of(index).count(end);
         let peer = &mut self.peers[index];
-        peer.leave(false);
-        // Tasks of the old connection are ignored.
-        peer.life += 1;
+        peer.leave();
         let (least_ns, more_ns) = if peer.kind == Kind::Churners { CHURN_PAUSE_NS } else { PAUSE_NS };
         let pause_ns = least_ns + self.random.below(more_ns);
         self.plan(index, pause_ns, Task::Connect);

@@ -6,11 +6,12 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::http;
-use loadtest::os::begin_connect;
+use game_client::line::{Line, PATIENCE};
 
 use super::{Figure, Site, Ticker};
-use crate::line::{Line, PATIENCE};
-use crate::requester::{Requester, Requests};
+
+use crate::hostile::requester::{Requester, Requests};
+use crate::os::begin_connect;
 
 /// One of this many peers is silent; the others keep their connections alive.
 const SILENT_ONE_IN: usize = 9;

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::line::Line;
 use game_client::{ClientMessage, PlayerId, ServerMessage};
 
 use super::{Figure, REFUSED_PAUSE, Site, Ticker};
-use crate::line::Line;
 
 /// Time between join and leave.
 const STAY: Duration = Duration::from_millis(20);

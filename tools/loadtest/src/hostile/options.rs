@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use game_client::console;
+use game_client::endpoint::Target;
 use game_client::options::{self, Bounds, CommandLine, Flag, Program};
-use loadtest::Server;
 
-use crate::attack::Attack;
-use crate::kind::Kind;
+use super::attack::Attack;
+use super::kind::Kind;
 
 const DAY_S: f64 = 86_400.0;
 
@@ -15,7 +15,7 @@ const DAY_S: f64 = 86_400.0;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server.
-    pub server: Server,
+    pub server: Target,
     /// Number of connections.
     pub peers: usize,
     /// Kinds of peers, in equal parts.
@@ -57,26 +57,26 @@ const FLAGS: &[Flag] = &[
     Flag::switch("json", "print the counts as one JSON object"),
 ];
 
-/// Parses the arguments after the program's name; flags may have one dash.
+/// Parses the arguments after the subcommand; flags may have one dash.
 ///
 /// # Errors
 /// All problems, one line each, with the flag, its value and the allowed values.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let about = format!(
         "Runs hostile peers against a game server, and counts its reactions.\n\n\
-         Usage: {} --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
+         Usage: {} hostile --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
          Kinds: {}.\nAttacks: {}.\n\n\
          Exit status: 0 after a run, 1 when the run failed, 2 for invalid usage.",
-        console::name("hostile"),
+        console::name("loadtest"),
         Kind::ALL.map(Kind::name).join(", "),
         Attack::ALL.map(Attack::name).join(", ")
     );
-    let program = Program { name: "hostile", about: &about, flags: FLAGS, takes_arguments: false };
+    let program = Program { name: "loadtest hostile", about: &about, flags: FLAGS, takes_arguments: false };
     program.parse(args, |_| None, |line| Box::new(read(line)))
 }
 
 fn read(line: &mut CommandLine<'_>) -> Options {
-    let server: Server = line.value("server");
+    let server: Target = line.value("server");
     let attack = line.optional_with("attack", attack);
     Options {
         peers: line.optional("peers").unwrap_or_else(|| attack.map_or(2_000, Attack::peers)),
@@ -104,7 +104,7 @@ fn attack(text: &str, _: Bounds) -> Result<Attack, String> {
 }
 
 /// Returns the number of source addresses. The default for loopback leaves every address enough ports.
-fn source_addresses(line: &mut CommandLine<'_>, server: &Server) -> u32 {
+fn source_addresses(line: &mut CommandLine<'_>, server: &Target) -> u32 {
     let default = if server.is_loopback() { 250 } else { 0 };
     let count = line.optional("source-addresses").unwrap_or(default);
     if count > 0 && !server.is_loopback() {
