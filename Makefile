@@ -104,20 +104,20 @@ bench-page: ## Measure the page's frames per second with 500 players on the scre
 	BUILD=release tests/page/run.sh bench.mjs
 
 test-protocol: ## Check the protocol behavior that clients rely on, and compare servers: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package conform --package pixi-game-server --bins
-	@"$${CARGO_TARGET_DIR:-target}/release/conform"
+	@$(CARGO) build --release --quiet --package ops
+	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" conform
 
 SERVER ?= 127.0.0.1:8108
 monitor: ## Monitor servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package monitor
-	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/monitor"
+	@$(CARGO) build --release --quiet --package ops
+	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" monitor
 
 health: ## Query the health of a server: make health SERVER=127.0.0.1:8109
 	@curl --fail-with-body --silent --show-error "http://$(SERVER)/health" && echo
 
 metrics: ## Print the metrics of a server, one per line: make metrics SERVER=127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package monitor
-	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/monitor" --once
+	@$(CARGO) build --release --quiet --package ops
+	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" monitor --once
 
 CLUSTER_PACKAGES := --package pixi-game-server --package loadtest --package cluster
 cluster-demo: ## Start Redis, three servers and HAProxy, and keep them running: make cluster-demo LOAD="--clients 600"
@@ -134,8 +134,8 @@ demo: ## Run 1,000 simulated players for 30 s and write a report (DEMO_CLIENTS, 
 	./demo.sh
 
 tune: ## Show the kernel settings that limit the number of players: make tune PLAYERS=20000
-	@$(CARGO) build --release --quiet --package tune
-	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-tune"
+	@$(CARGO) build --release --quiet --package ops
+	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" tune
 
 PROFILE_SECONDS ?= 10
 profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
@@ -161,12 +161,12 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is m
 
 # The build to install: release or debug.
 INSTALL_BUILD ?= release
-INSTALLED := --package pixi-game-server --package tune --package monitor --package loadtest --package manual
+INSTALLED := --package pixi-game-server --package ops --package loadtest
 install uninstall: export PREFIX ?= /usr/local
 install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds if cargo exists
 	@if command -v $(CARGO) >/dev/null; then \
 	  $(CARGO) build $(if $(filter debug,$(INSTALL_BUILD)),,--release) --quiet $(INSTALLED) --bins && \
-	  "$${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/manual" "$${CARGO_TARGET_DIR:-target}/manual"; \
+	  "$${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/pixi-game-ops" manual "$${CARGO_TARGET_DIR:-target}/manual"; \
 	else echo "cargo not found: installing the existing build"; fi
 	tools/install.sh install
 

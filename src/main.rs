@@ -184,7 +184,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
     }
 }
 
-/// Warns about kernel settings that would make the machine refuse players. The tool `pixi-game-tune` shows all relevant ones.
+/// Warns about kernel settings that would make the machine refuse players. `pixi-game-ops tune` shows all relevant ones.
 fn warn_about_kernel_limits(config: &Config, capacity: Capacity) {
     let is_proxy_local = config.trusted_proxies.iter().any(|network| network.addr().is_loopback());
     let workload = Workload { players: capacity.players as u64, is_proxy_local };

@@ -18,9 +18,9 @@ need curl curl                    # tests/documents
 need node nodejs                  # tests/tools, tests/protocol: JavaScript
 need jq jq                        # tests/documents
 need logrotate logrotate          # tests/process: log rotation
-need sysctl procps                # tools/tune
-need mandoc mandoc                # tools/manual: the manual pages
-need zsh zsh                      # tools/manual: completions
+need sysctl procps                # tools/ops: tune
+need mandoc mandoc                # tools/ops: the manual pages
+need zsh zsh                      # tools/ops: completions
 need dpkg-shlibdeps dpkg-dev      # tests/process: the package
-need fish fish                    # tools/manual: completions
+need fish fish                    # tools/ops: completions
 exec "$(dirname "$0")/../tools/need.sh" $needed

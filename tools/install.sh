@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs or removes the server and its files: tools/install.sh install|uninstall
 # PREFIX [/usr/local] is the destination, SYSCONFDIR [/etc] that of settings; DESTDIR is prepended to both (for packages).
-# The programs and the files of tools/manual must have been built: `make install` does that first.
+# The programs and the files of `pixi-game-ops manual` must have been built: `make install` does that first.
 set -eu
 cd "$(dirname "$0")/.."
 PREFIX="${PREFIX:-/usr/local}" SYSCONFDIR="${SYSCONFDIR:-/etc}" DESTDIR="${DESTDIR:-}"
@@ -22,18 +22,21 @@ case "$PREFIX$SYSCONFDIR" in
 "*) complain "PREFIX=$PREFIX, SYSCONFDIR=$SYSCONFDIR: expected paths without quotes, backslashes, dollars and newlines" 2 ;;
 esac
 
+# Calls "$1" with source, mode and destination of a program with its manual page and completions: built name, installed name.
+each_file_of() {
+    "$1" "$target/$build/$2" 755 "$PREFIX/bin/$3"
+    "$1" "$target/manual/$3.8" 644 "$PREFIX/share/man/man8/$3.8"
+    "$1" "$target/manual/$3.bash" 644 "$PREFIX/share/bash-completion/completions/$3"
+    "$1" "$target/manual/_$3" 644 "$zsh/_$3"
+    "$1" "$target/manual/$3.fish" 644 "$PREFIX/share/fish/vendor_completions.d/$3.fish"
+}
+
 # Calls "$1" with source, mode and destination of every installed file except the settings.
 each_file() {
     doc="$PREFIX/share/doc/pixi-game-server"
-    # Built name and installed name of each program. Each has a manual page and completions.
-    for program in pixi-game-server:pixi-game-server pixi-game-tune:pixi-game-tune monitor:pixi-game-monitor loadtest:pixi-game-loadtest; do
-        name="${program#*:}"
-        "$1" "$target/$build/${program%:*}" 755 "$PREFIX/bin/$name"
-        "$1" "$target/manual/$name.8" 644 "$PREFIX/share/man/man8/$name.8"
-        "$1" "$target/manual/$name.bash" 644 "$PREFIX/share/bash-completion/completions/$name"
-        "$1" "$target/manual/_$name" 644 "$zsh/_$name"
-        "$1" "$target/manual/$name.fish" 644 "$PREFIX/share/fish/vendor_completions.d/$name.fish"
-    done
+    each_file_of "$1" pixi-game-server pixi-game-server
+    each_file_of "$1" pixi-game-ops pixi-game-ops
+    each_file_of "$1" loadtest pixi-game-loadtest
     "$1" "$target/manual/pixi-game-server.service" 644 "$PREFIX/lib/systemd/system/pixi-game-server.service"
     "$1" deploy/pixi-game-server.sysusers 644 "$PREFIX/lib/sysusers.d/pixi-game-server.conf"
     "$1" deploy/pixi-game-server.logrotate 644 "$SYSCONFDIR/logrotate.d/pixi-game-server"
@@ -48,6 +51,12 @@ each_file() {
 
 install_file() { install -D -m "$2" "$1" "$DESTDIR$3"; }
 uninstall_file() { rm -f "$DESTDIR$3"; }
+
+# Removes the programs of earlier versions, which are subcommands of pixi-game-ops now.
+remove_former() {
+    each_file_of uninstall_file tune pixi-game-tune
+    each_file_of uninstall_file monitor pixi-game-monitor
+}
 
 # Writes the unit with the paths of the program and its settings. Works character by character instead of with sed, so that no
 # character is special, and quotes a path that systemd would split.
@@ -90,6 +99,7 @@ protect_settings() {
 install_all() {
     unit >"$target/manual/pixi-game-server.service"
     each_file install_file
+    remove_former
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         systemd-sysusers pixi-game-server.conf
         systemctl daemon-reload
@@ -112,6 +122,7 @@ uninstall_all() {
         systemctl disable --now pixi-game-server.service || true
     fi
     each_file uninstall_file
+    remove_former
     for folder in examples/grafana/dashboards examples/grafana examples/prometheus examples docs .; do
         rmdir "$DESTDIR$PREFIX/share/doc/pixi-game-server/$folder" 2>/dev/null || true
     done

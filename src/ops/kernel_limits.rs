@@ -1,6 +1,6 @@
 //! Kernel settings that limit how many players a machine can serve, each with its value, recommended value and meaning.
 //!
-//! The server warns about critical settings at the start; the tool `pixi-game-tune` shows and changes all of them. Pure: the
+//! The server warns about critical settings at the start; `pixi-game-ops tune` shows and changes all of them. Pure: the
 //! caller passes in a function that reads files.
 
 use std::fmt::Write as _;

@@ -44,10 +44,14 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn installed_programs_work_and_uninstall_removes_them() {
     let root = folder("installed");
+    // A program of an earlier version, which this one replaces.
+    fs::create_dir_all(root.join("usr/bin")).expect("a folder");
+    fs::write(root.join("usr/bin/pixi-game-monitor"), "").expect("a file");
     make("install", &root, &[]);
+    assert!(!root.join("usr/bin/pixi-game-monitor").exists());
     let installed = root.join("usr/bin/pixi-game-server");
     succeed(Command::new(&installed).arg("--check-config").arg("--env-file").arg(root.join(SETTINGS)));
-    for tool in ["pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"] {
+    for tool in ["pixi-game-ops", "pixi-game-loadtest"] {
         let run_installed =
             |argument| Command::new(root.join("usr/bin").join(tool)).arg(argument).output().expect("it runs");
         assert_eq!(run_installed("--help").status.code(), Some(0), "{tool}");
@@ -73,7 +77,7 @@ fn installed_programs_work_and_uninstall_removes_them() {
     succeed(Command::new(program("systemd-sysusers")).arg(in_root).arg(elsewhere.join("users.conf")));
     let users = fs::read_to_string(elsewhere.join("etc/passwd")).expect("users");
     assert!(users.contains("pixi-game-server:x:") && users.contains("/usr/sbin/nologin\n"), "{users}");
-    for page in ["pixi-game-server.8", "pixi-game-tune.8", "pixi-game-monitor.8", "pixi-game-loadtest.8"] {
+    for page in ["pixi-game-server.8", "pixi-game-ops.8", "pixi-game-loadtest.8"] {
         assert!(root.join("usr/share/man/man8").join(page).exists(), "{page}");
     }
 

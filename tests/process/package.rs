@@ -11,7 +11,7 @@ use crate::support::debian::{is_root, program};
 use crate::support::folder;
 use crate::support::process::{stdout_text, succeed, unshared};
 
-const PROGRAMS: [&str; 4] = ["pixi-game-server", "pixi-game-tune", "pixi-game-monitor", "pixi-game-loadtest"];
+const PROGRAMS: [&str; 3] = ["pixi-game-server", "pixi-game-ops", "pixi-game-loadtest"];
 
 /// Script that installs the package as root in an overlay over this system, which stays unchanged.
 const SYSTEM: &str = r#"set -e
@@ -33,7 +33,7 @@ there() { for path in "$@"; do if [ -e "$path" ]; then echo "there: $path"; else
 dpkg --install /run/package.deb
 echo "mode: $(stat -c '%a %U:%G' $settings)"
 echo "verified:$(dpkg --verify pixi-game-server)"
-for program in server tune monitor loadtest; do "pixi-game-$program" --version; done
+for program in server ops loadtest; do "pixi-game-$program" --version; done
 pixi-game-server --check-config --env-file $settings
 there /etc/systemd/system/multi-user.target.wants/pixi-game-server.service
 mkdir -p $state $logs
@@ -200,12 +200,7 @@ fn removal_keeps_the_data_of_the_service_and_purge_removes_it() {
 
     assert!(installed.contains("run: systemctl enable --now pixi-game-server\n"), "{output}");
     assert!(installed.contains("\nmode: 640 root:pixi-game-server\nverified:\n"), "{output}");
-    let versions = [
-        "pixi-game-server 0.1.0",
-        "pixi-game-tune 0.1.0",
-        "pixi-game-monitor 0.1.0",
-        "pixi-game-loadtest 0.1.0",
-    ];
+    let versions = ["pixi-game-server 0.1.0", "pixi-game-ops 0.1.0", "pixi-game-loadtest 0.1.0"];
     assert!(installed.contains(&versions.join("\n")), "{output}");
     let wanted = "gone: /etc/systemd/system/multi-user.target.wants/pixi-game-server.service";
     assert!(installed.contains(wanted), "{output}");

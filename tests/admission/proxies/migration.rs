@@ -52,7 +52,7 @@ impl Stage {
         let commands = self.commands(step).replace(&self.proxy.to_string(), &self.old.to_string());
         let commands =
             commands.replace("--clients 1000", "--clients 20").replace("--duration 60s", "--duration 1s");
-        sh(&commands.replace("make test-protocol SERVER=", "conform --server "))
+        sh(&commands.replace("make test-protocol SERVER=", "pixi-game-ops conform --server "))
     }
 
     /// The proxy's configuration, adapted to these files and addresses.

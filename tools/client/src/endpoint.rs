@@ -58,6 +58,15 @@ impl Server {
     }
 }
 
+/// Parses a comma-separated list of at most `most` servers. Each may begin with one of `schemes` and end with one of
+/// `paths`.
+pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Option<Vec<Server>> {
+    let text = text.trim_end_matches([',', ' ']);
+    let servers =
+        text.split(',').map(|text| Server::parse(text, schemes, paths)).collect::<Option<Vec<_>>>()?;
+    (servers.len() <= most).then_some(servers)
+}
+
 /// Parses a host and its port; `port` is the default. Returns `None` for an invalid address.
 pub fn host_and_port(text: &str, port: u16) -> Option<(Host, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {

@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 use getopts::{Fail, HasArg, Matches, Occur, Options as Getopts};
 
 use crate::console;
+pub use suite::{Subcommand, Suite, verdict};
 pub use value::{Bounds, Value, WholeSeconds};
 
+mod suite;
 mod value;
 
 /// A flag of a program.
@@ -73,14 +75,19 @@ impl Flag {
     fn row(&self) -> (String, String) {
         let letter = if self.letter.is_empty() { String::new() } else { format!(", -{}", self.letter) };
         let argument = if self.is_switch() { String::new() } else { format!(" {}", self.argument) };
+        (format!("--{}{letter}{argument}", self.name), self.description())
+    }
+
+    /// Returns the description with the default and the variable.
+    pub fn description(&self) -> String {
         let default = if self.default.is_empty() { String::new() } else { format!(" [{}]", self.default) };
         let variable = if self.variable.is_empty() { String::new() } else { format!(", {}", self.variable) };
-        (format!("--{}{letter}{argument}", self.name), format!("{}{default}{variable}", self.help))
+        format!("{}{default}{variable}", self.help)
     }
 }
 
 /// The flags of every program.
-const COMMON: [Flag; 2] = [
+pub const COMMON: [Flag; 2] = [
     Flag::switch("help", "print this text").letter("h"),
     Flag::switch("version", "print the version").letter("V"),
 ];

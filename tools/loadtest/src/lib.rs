@@ -47,6 +47,7 @@ use std::process::ExitCode;
 use game_client::console;
 use load::Load;
 use options::{Command, Options};
+pub use options::{FLAGS, Server};
 use report::Report;
 
 const FAILED: u8 = 1;

@@ -76,7 +76,7 @@ const DAY_S: f64 = 86_400.0;
 
 /// Every flag, in the order of the help.
 #[rustfmt::skip] // One row per flag.
-const FLAGS: &[Flag] = &[
+pub const FLAGS: &[Flag] = &[
     Flag::new("server", "URL", "ws://127.0.0.1:8108/ws", "server to load").letter("s"),
     Flag::new("clients", "N", "1000", "players").letter("c").within(1.0, 1e6),
     Flag::new("duration", "TIME", "60s", "measured window, after connecting and warm-up").letter("d").within(0.1, DAY_S),

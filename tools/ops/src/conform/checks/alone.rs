@@ -1,0 +1,188 @@
+//! Checks with one client: its identity, and the replies to its own messages.
+
+use std::net::SocketAddr;
+
+use game_client::{ClientMessage, Facing, ServerMessage, Vector};
+use tungstenite::{Bytes, Message};
+
+use super::{Check, Weight, expect};
+use crate::conform::player::{Heard, PATIENCE, Player};
+
+const PART: &str = "alone";
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        part: PART,
+        name: "the first message is a GAME_STATE with the player in it",
+        weight: Weight::Contract,
+        ask: first,
+    },
+    Check {
+        part: PART,
+        name: "its highest id is the player's own, and ids only grow",
+        weight: Weight::Contract,
+        ask: grow,
+    },
+    Check { part: PART, name: "players start inside the world", weight: Weight::Contract, ask: start },
+    Check {
+        part: PART,
+        name: "a MOVE of 6 bytes is acked with its number",
+        weight: Weight::Contract,
+        ask: short,
+    },
+    Check {
+        part: PART,
+        name: "a MOVE of 14 bytes is acked at the position it claims",
+        weight: Weight::Contract,
+        ask: long,
+    },
+    Check {
+        part: PART,
+        name: "a claim far away is acked at the server's position",
+        weight: Weight::Promise,
+        ask: far,
+    },
+    Check { part: PART, name: "MOVEs in a row are all acked, in order", weight: Weight::Contract, ask: row },
+    Check { part: PART, name: "a number sent twice is acked twice", weight: Weight::Promise, ask: twice },
+    Check {
+        part: PART,
+        name: "a walking player moves 96 units a second",
+        weight: Weight::Promise,
+        ask: speed,
+    },
+    Check {
+        part: PART,
+        name: "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are accepted",
+        weight: Weight::Contract,
+        ask: others,
+    },
+    Check { part: PART, name: "a ping is answered with its payload", weight: Weight::Contract, ask: ping },
+    Check {
+        part: PART,
+        name: "unknown types and wrong lengths are ignored",
+        weight: Weight::Promise,
+        ask: invalid,
+    },
+];
+
+/// The world's longer side, in units, as the client clamps it.
+const WORLD_SIDE: u16 = 2_000;
+
+/// Duration of a walk, and its allowed length in units: 96 units a second, plus tolerance for timing.
+const WALK: std::time::Duration = std::time::Duration::from_secs(1);
+const WALKED: std::ops::RangeInclusive<u16> = 80..=130;
+
+fn first(server: SocketAddr) -> Result<(), String> {
+    Player::join(server).map(|_| ())
+}
+
+fn grow(server: SocketAddr) -> Result<(), String> {
+    let (one, two) = (Player::join(server)?, Player::join(server)?);
+    let highest = two.first_state.iter().map(|entry| entry.id).max();
+    expect(two.id() > one.id() && highest == Some(two.id()), || format!("{} then {}", one.id(), two.id()))
+}
+
+fn start(server: SocketAddr) -> Result<(), String> {
+    let own = Player::join(server)?.own;
+    expect(own.x <= WORLD_SIDE && own.y <= WORLD_SIDE, || format!("({}, {})", own.x, own.y))
+}
+
+fn short(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    let sequence = player.step(Vector::RIGHT)?;
+    player.acked(sequence).map(|_| ())
+}
+
+/// Sends a MOVE with this claim. Returns the acked position.
+fn claim(player: &mut Player, x: u16, y: u16) -> Result<(u16, u16), String> {
+    let claim = Some((u32::from(x), u32::from(y)));
+    player.send(ClientMessage::Move { vector: Vector::ZERO, sequence: 7, claim })?;
+    player.acked(7)
+}
+
+fn long(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    let wanted = (player.own.x + 4, player.own.y);
+    let acked = claim(&mut player, wanted.0, wanted.1)?;
+    expect(acked == wanted, || format!("claimed {wanted:?}, acked {acked:?}"))
+}
+
+fn far(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    let own = (player.own.x, player.own.y);
+    let acked = claim(&mut player, own.0 + 500, own.1)?;
+    expect(acked == own, || format!("was at {own:?}, claimed 500 units farther, acked {acked:?}"))
+}
+
+fn row(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    let sent = (0..20).map(|_| player.step(Vector::DOWN)).collect::<Result<Vec<u32>, _>>()?;
+    let mut acked = Vec::new();
+    player.wait_for(PATIENCE, "twenty acks", |message| {
+        if let ServerMessage::MoveAck { sequence, .. } = message {
+            acked.push(*sequence);
+        }
+        (acked.len() == sent.len()).then_some(())
+    })?;
+    expect(acked == sent, || format!("sent {sent:?}, acked {acked:?}"))
+}
+
+fn twice(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    for _ in 0..2 {
+        player.send(ClientMessage::Move { vector: Vector::ZERO, sequence: 5, claim: None })?;
+        player.acked(5)?;
+    }
+    Ok(())
+}
+
+fn speed(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    let begin = player.step(Vector::RIGHT)?;
+    let (from, _) = player.acked(begin)?;
+    std::thread::sleep(WALK);
+    let end = player.step(Vector::ZERO)?;
+    let (to, _) = player.acked(end)?;
+    let walked = to.abs_diff(from);
+    expect(WALKED.contains(&walked), || format!("{walked} units in a second"))
+}
+
+fn others(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    for message in [
+        ClientMessage::Join,
+        ClientMessage::Direction(Facing::Left),
+        ClientMessage::Attack { aim: Some((512.0, 384.0)) },
+        ClientMessage::AttackEnd,
+        ClientMessage::Attack { aim: None },
+        ClientMessage::AttackEnd,
+        ClientMessage::Viewport { width: 1920, height: 1080 },
+    ] {
+        player.send(message)?;
+    }
+    still_plays(&mut player)
+}
+
+/// Checks that the player's MOVEs are still acked.
+fn still_plays(player: &mut Player) -> Result<(), String> {
+    let sequence = player.step(Vector::ZERO)?;
+    player.acked(sequence).map(|_| ())
+}
+
+fn ping(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    player.send_any(Message::Ping(Bytes::from_static(b"are you there")))?;
+    let payload = player.wait(PATIENCE, "a pong", |heard| match heard {
+        Heard::Pong(payload) => Some(payload.clone()),
+        _ => None,
+    })?;
+    expect(payload == b"are you there", || format!("{payload:?}"))
+}
+
+fn invalid(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    for bytes in [&[99][..], &[], &[3], &[3, 0xff, 0, 0, 0, 0], &[4], &[4, 7], &[13, 0], &[9; 20]] {
+        player.send_bytes(bytes)?;
+    }
+    still_plays(&mut player)
+}

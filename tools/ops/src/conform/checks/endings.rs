@@ -1,0 +1,85 @@
+//! Checks of close codes.
+
+use std::net::SocketAddr;
+
+use game_client::ClientMessage;
+use tungstenite::Message;
+
+use super::{Check, Weight, expect};
+use crate::conform::player::Player;
+
+const PART: &str = "endings";
+
+pub const CHECKS: &[Check] = &[
+    Check { part: PART, name: "LEAVE closes with 1000", weight: Weight::Contract, ask: leave },
+    Check { part: PART, name: "the client's close is answered", weight: Weight::Contract, ask: close },
+    Check {
+        part: PART,
+        name: "close codes registered with IANA are echoed",
+        weight: Weight::Promise,
+        ask: registered,
+    },
+    Check {
+        part: PART,
+        name: "close codes that must not be sent are answered with 1002",
+        weight: Weight::Promise,
+        ask: forbidden,
+    },
+    Check { part: PART, name: "a text message closes with 1003", weight: Weight::Promise, ask: text },
+    Check {
+        part: PART,
+        name: "a message over 64 bytes closes with 1009",
+        weight: Weight::Promise,
+        ask: long,
+    },
+];
+
+fn ends_with(player: &mut Player, what: &str, wanted: u16) -> Result<(), String> {
+    let code = player.closed(what)?;
+    expect(code == Some(wanted), || format!("{what}: closed with {code:?}"))
+}
+
+fn leave(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    player.send(ClientMessage::Leave)?;
+    ends_with(&mut player, "LEAVE", 1000)
+}
+
+fn close(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    let code = player.close_with(1000)?;
+    expect(code == Some(1000), || format!("a close with 1000: closed with {code:?}"))
+}
+
+/// Codes that a close frame may carry: RFC 6455, section 7.4, and IANA's registry.
+const REGISTERED: &[u16] =
+    &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
+
+/// First and last code of each range that a close frame must not carry.
+const FORBIDDEN: &[u16] = &[0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535];
+
+fn registered(server: SocketAddr) -> Result<(), String> {
+    REGISTERED.iter().try_for_each(|&code| {
+        let answer = Player::join(server)?.close_with(code)?;
+        expect(answer == Some(code), || format!("{code}: answered with {answer:?}"))
+    })
+}
+
+fn forbidden(server: SocketAddr) -> Result<(), String> {
+    FORBIDDEN.iter().try_for_each(|&code| {
+        let answer = Player::join(server)?.close_with(code)?;
+        expect(answer == Some(1002), || format!("{code}: answered with {answer:?}"))
+    })
+}
+
+fn text(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    player.send_any(Message::text("hello"))?;
+    ends_with(&mut player, "text", 1003)
+}
+
+fn long(server: SocketAddr) -> Result<(), String> {
+    let mut player = Player::join(server)?;
+    player.send_bytes(&[3; 65])?;
+    ends_with(&mut player, "65 bytes", 1009)
+}

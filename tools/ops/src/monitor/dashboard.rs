@@ -1,0 +1,119 @@
+//! The dashboard: handles keys, and draws. It restores the terminal however it ends: by a key, a signal, a panic or a
+//! closed terminal.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use game_client::Interrupt;
+use signal_hook::consts::SIGHUP;
+
+use super::Options;
+use super::history::History;
+use super::poll::Poll;
+use super::screen::{Screen, draw};
+use super::terminal::{self, ESCAPE, Input, Terminal};
+
+/// Longest wait for a key.
+const KEY_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Time for the main thread to end after a signal. It may be blocked on the terminal.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+/// Exit status after the terminal has closed: the status of a process that SIGHUP ended.
+const HUNG_UP: u8 = 128 + SIGHUP as u8;
+
+/// Shortest and longest interval that can be set by keys.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_mins(1));
+
+/// Shows servers until a key, a signal, or a closed terminal ends it.
+///
+/// # Errors
+/// The terminal fails, or the kernel refuses a thread.
+pub fn run(options: &Options) -> io::Result<ExitCode> {
+    let interrupt = Interrupt::watch()?;
+    interrupt.exit_within(END_GRACE, terminal::abandon)?;
+    let poll = Poll::start(&options.servers, options.interval)?;
+    let mut terminal = Terminal::open()?;
+    watch(options, &interrupt, &poll, &mut terminal).map(ExitCode::from)
+}
+
+/// Runs the dashboard's loop. Returns the exit status.
+fn watch(options: &Options, interrupt: &Interrupt, poll: &Poll, terminal: &mut Terminal) -> io::Result<u8> {
+    let mut histories: Vec<History> = options.servers.iter().map(|_| History::default()).collect();
+    let (mut selected, mut is_paused) = (0, false);
+    loop {
+        if let Some(status) = interrupt.status() {
+            return Ok(status);
+        }
+        while let Some((server, response)) = poll.next(Duration::ZERO) {
+            if !is_paused {
+                histories[server].record(response);
+            }
+        }
+        let screen = Screen {
+            servers: &options.servers,
+            histories: &histories,
+            selected,
+            interval: poll.interval(),
+            is_paused,
+        };
+        if !terminal.draw(|frame| draw(frame, &screen))? {
+            return Ok(HUNG_UP);
+        }
+        let Input::Keys(keys) = terminal.input(KEY_TIMEOUT)? else { return Ok(HUNG_UP) };
+        for key in keys {
+            match action(key) {
+                Action::End => return Ok(0),
+                Action::Suspend => terminal.suspend()?,
+                Action::Next => selected = (selected + 1) % histories.len(),
+                Action::Choose(server) if server < histories.len() => selected = server,
+                Action::Pause => is_paused = !is_paused,
+                Action::Faster => poll.set_interval((poll.interval() / 2).max(INTERVALS.0)),
+                Action::Slower => poll.set_interval((poll.interval() * 2).min(INTERVALS.1)),
+                Action::Choose(_) | Action::Nothing => {}
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Action {
+    End,
+    Suspend,
+    Next,
+    Choose(usize),
+    Pause,
+    Faster,
+    Slower,
+    Nothing,
+}
+
+/// Control characters. In raw mode the terminal passes them through.
+const CTRL_C: u8 = 0x03;
+const CTRL_Z: u8 = 0x1a;
+
+fn action(key: u8) -> Action {
+    match key {
+        b'q' | CTRL_C | ESCAPE => Action::End,
+        CTRL_Z => Action::Suspend,
+        b'\t' => Action::Next,
+        b'1'..=b'9' => Action::Choose(usize::from(key - b'1')),
+        b'p' | b' ' => Action::Pause,
+        b'+' => Action::Faster,
+        b'-' => Action::Slower,
+        _ => Action::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_match_the_key_line() {
+        assert_eq!((action(b'q'), action(CTRL_C), action(ESCAPE)), (Action::End, Action::End, Action::End));
+        assert_eq!((action(b'3'), action(b'\t')), (Action::Choose(2), Action::Next));
+        assert_eq!((action(CTRL_Z), action(b'c')), (Action::Suspend, Action::Nothing));
+    }
+}

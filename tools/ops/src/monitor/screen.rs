@@ -1,0 +1,232 @@
+//! The dashboard's layout: a title line, the servers if there are several, three trends, blocks of figures, and a
+//! line of keys. Content that does not fit is cut off at the bottom.
+
+use std::time::Duration;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table};
+
+use super::history::{History, Trend};
+use super::plain::{blocks, bytes, integer, line, memory, nanoseconds, uptime};
+use super::sample::{Rates, Sample};
+use game_client::endpoint::Server;
+
+/// Smallest height of a trend with its frame, and its fraction of a taller screen.
+const TREND_HEIGHT_MIN: u16 = 6;
+const TREND_PART: u16 = 4;
+
+/// Most rows of servers.
+const SERVER_ROWS_MAX: usize = 8;
+
+const KEYS: &str = " q quit   Tab or 1-9 server   p pause   + - interval";
+
+/// The content of the screen.
+pub struct Screen<'a> {
+    /// The servers.
+    pub servers: &'a [Server],
+    /// The history of each server.
+    pub histories: &'a [History],
+    /// Index of the selected server.
+    pub selected: usize,
+    /// The polling interval.
+    pub interval: Duration,
+    /// Whether responses are ignored.
+    pub is_paused: bool,
+}
+
+/// Draws the screen.
+pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
+    let servers_height =
+        if screen.servers.len() > 1 { screen.servers.len().min(SERVER_ROWS_MAX) as u16 + 1 } else { 0 };
+    let [title, servers, trends, figures, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(servers_height),
+        Constraint::Length(TREND_HEIGHT_MIN.max(frame.area().height / TREND_PART)),
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    let history = &screen.histories[screen.selected];
+    frame.render_widget(Paragraph::new(title_line(screen, history)), title);
+    if servers_height > 0 {
+        draw_servers(frame, screen, servers);
+    }
+    draw_trends(frame, history, trends);
+    draw_figures(frame, history, figures);
+    frame.render_widget(Paragraph::new(KEYS).style(Style::new().add_modifier(Modifier::DIM)), keys);
+}
+
+fn title_line<'a>(screen: &Screen<'_>, history: &History) -> Line<'a> {
+    let name = &screen.servers[screen.selected].name;
+    let state = match (history.unreachable(), history.last()) {
+        (Some((since, why)), _) => format!("UNREACHABLE for {} s: {why}", since.elapsed().as_secs()),
+        (None, Some(sample)) => format!("up {}", uptime(sample.number("uptime_seconds"))),
+        (None, None) => "no response yet".to_owned(),
+    };
+    let paused = if screen.is_paused { "   PAUSED" } else { "" };
+    let text = format!(" {name}   {state}   every {:.2} s{paused}", screen.interval.as_secs_f64());
+    Line::styled(text, Style::new().add_modifier(Modifier::BOLD))
+}
+
+fn draw_servers(frame: &mut Frame<'_>, screen: &Screen<'_>, area: Rect) {
+    // The selected server is always visible.
+    let first = (screen.selected + 1).saturating_sub(SERVER_ROWS_MAX);
+    let widths = [23, 7, 7, 8, 9, 5, 9, 3].map(Constraint::Length);
+    let header = Row::new([" server", "players", "ticks/s", "tick p99", "out/s", "cores", "memory", "gov"]);
+    let lines = area.rows().zip(std::iter::once(None).chain((first..screen.servers.len()).map(Some)));
+    for (area, index) in lines {
+        let Some(index) = index else {
+            let header = header.clone().style(Style::new().add_modifier(Modifier::DIM));
+            frame.render_widget(Table::new([header], widths), area);
+            continue;
+        };
+        let (name, history) = (&screen.servers[index].name, &screen.histories[index]);
+        let style = if index == screen.selected { Modifier::REVERSED } else { Modifier::empty() };
+        if let Some(sample) = history.last().filter(|_| !history.is_unreachable()) {
+            let row = Row::new(server_cells(name, sample, history.rates()));
+            frame.render_widget(Table::new([row.style(style)], widths), area);
+        } else {
+            let text = format!(" {}", line(name, history));
+            frame.render_widget(Paragraph::new(text).style(style), area);
+        }
+    }
+}
+
+fn server_cells(name: &str, sample: &Sample, rates: Rates) -> [String; 8] {
+    [
+        format!(" {name}"),
+        integer(sample.number("players")),
+        format!("{:.1}", sample.number("tick_rate_hz")),
+        nanoseconds(sample.number("tick_p99_ns")),
+        bytes(rates.bytes_out),
+        format!("{:.2}", rates.cores),
+        memory(sample.number("resident_bytes")),
+        format!("{:.0}", sample.number("governor_level")),
+    ]
+}
+
+fn draw_trends(frame: &mut Frame<'_>, history: &History, area: Rect) {
+    let thirds = Layout::horizontal([Constraint::Fill(1); 3]).split(area);
+    let number = |key: &str| history.last().map_or(0.0, |sample| sample.number(key));
+    let trends = [
+        (Trend::Players, format!(" players {} ", integer(number("players")))),
+        (Trend::TickP99, format!(" tick p99 {} ", nanoseconds(number("tick_p99_ns")))),
+        (Trend::BytesOut, format!(" out {}/s ", bytes(history.rates().bytes_out))),
+    ];
+    for ((trend, title), third) in trends.into_iter().zip(thirds.iter()) {
+        // The newest point is at the right edge, even if there are few.
+        let mut points = history.trend(trend, usize::from(third.width.saturating_sub(2)));
+        points.reverse();
+        let sparkline = Sparkline::default()
+            .block(Block::bordered().title(title))
+            .direction(RenderDirection::RightToLeft)
+            .data(points);
+        frame.render_widget(sparkline, *third);
+    }
+}
+
+fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
+    let blocks = blocks(history);
+    // Four columns if they fit, otherwise two rows of two.
+    let is_wide = area.width >= 140;
+    let columns = if is_wide { 4 } else { 2 };
+    let rows_of_blocks: Vec<_> = blocks.chunks(columns).collect();
+    let heights = rows_of_blocks.iter().map(|_| Constraint::Fill(1));
+    let lines = Layout::vertical(heights).split(area);
+    for (blocks, line) in rows_of_blocks.iter().zip(lines.iter()) {
+        let areas = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*line);
+        for ((title, rows), area) in blocks.iter().zip(areas.iter()) {
+            let rows = rows.iter().map(|(name, value)| Row::new([name.clone(), value.clone()]));
+            let widths = [Constraint::Length(18), Constraint::Fill(1)];
+            let table = Table::new(rows, widths).block(Block::bordered().title(format!(" {title} ")));
+            frame.render_widget(table, *area);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use serde_json::json;
+
+    use super::*;
+    use crate::monitor::poll::Response;
+
+    fn servers(count: usize) -> Vec<Server> {
+        (1..=count).map(|number| Server::at(([127, 0, 0, number as u8], 8108).into())).collect()
+    }
+
+    fn busy() -> History {
+        let (start, mut history) = (Instant::now(), History::default());
+        for second in 0..30u64 {
+            let metrics = json!({
+                "players": second * 1_000, "tick_rate_hz": 60.0, "tick_p50_ns": 120_000, "tick_p99_ns": 240_000,
+                "ticks_total": second * 60, "uptime_seconds": second, "bytes_out_total": second * 39_000_000,
+                "resident_bytes": 30_000_000, "governor_level": 6, "governor_level_max": 7, "frames_out": { "ack": second * 20_000 },
+                "refused": { "full": 3, "upgrade": 0 }, "closed": { "reset": 9 }, "cpu_ns_total": second * 810_000_000,
+            });
+            history.record(Response { at: start + Duration::from_secs(second), metrics: Ok(metrics) });
+        }
+        history
+    }
+
+    fn drawn(width: u16, height: u16, histories: &[History]) -> String {
+        let servers = servers(histories.len());
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let screen = Screen {
+            servers: &servers,
+            histories,
+            selected: 0,
+            interval: Duration::from_secs(1),
+            is_paused: false,
+        };
+        terminal.draw(|frame| draw(frame, &screen)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_usual_terminal_shows_every_important_figure() {
+        for (width, height) in [(80, 24), (200, 60)] {
+            let text = drawn(width, height, &[busy()]);
+            for words in [
+                "players 29,000",
+                "tick p99 240 us",
+                "out 39.00 MB/s",
+                "20,000",
+                "level 6 of 7",
+                "0.81 cores",
+                "28.6 MiB",
+                "refused full",
+                "closed reset",
+                "ticks skipped",
+                "q quit",
+            ] {
+                assert!(text.contains(words), "{width}x{height}: {words} is missing\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_server_has_a_row_with_its_state() {
+        let mut unreachable = busy();
+        unreachable.record(Response { at: Instant::now(), metrics: Err("connection refused".to_owned()) });
+        let text = drawn(80, 30, &[busy(), unreachable, History::default()]);
+        assert!(text.contains("127.0.0.2:8108  unreachable: connection refused"), "{text}");
+        assert!(text.contains("127.0.0.3:8108  unreachable: no response yet"), "{text}");
+        assert!(text.contains("60.0"), "{text}");
+    }
+
+    #[test]
+    fn any_size_can_be_drawn() {
+        for (width, height) in [(1, 1), (2, 3), (20, 5), (39, 12), (500, 2)] {
+            drawn(width, height, &[busy()]);
+            drawn(width, height, &[busy(), History::default()]);
+        }
+    }
+}
