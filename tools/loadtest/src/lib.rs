@@ -46,8 +46,8 @@ use std::process::ExitCode;
 
 use game_client::console;
 use load::Load;
+pub use options::FLAGS;
 use options::{Command, Options};
-pub use options::{FLAGS, Server};
 use report::Report;
 
 const FAILED: u8 = 1;
