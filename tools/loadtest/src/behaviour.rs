@@ -7,6 +7,7 @@ mod player;
 mod seed;
 
 use game_client::{Facing, Vector};
+use serde::Serialize;
 
 use crate::random::Random;
 use artillery::Artillery;
@@ -17,7 +18,8 @@ use seed::Seed;
 pub const SECOND_NS: u64 = 1_000_000_000;
 
 /// A kind of player.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(into = "NamedProfile")]
 pub enum Profile {
     /// A random vector at a fixed rate.
     Seed {
@@ -42,6 +44,26 @@ pub enum Profile {
     },
 }
 
+/// A profile in the report, with the parameters of all profiles.
+#[derive(Serialize)]
+struct NamedProfile {
+    profile: &'static str,
+    moves_per_s: Option<f64>,
+    moving: Option<f64>,
+}
+
+impl From<Profile> for NamedProfile {
+    fn from(profile: Profile) -> NamedProfile {
+        let (moves_per_s, moving) = match profile {
+            Profile::Seed { moves_per_s } => (Some(moves_per_s), None),
+            Profile::Player { moving } => (None, Some(moving)),
+            Profile::Mixed { moving, moves_per_s } => (Some(moves_per_s), Some(moving)),
+            Profile::Artillery | Profile::Idle => (None, None),
+        };
+        NamedProfile { profile: profile.name(), moves_per_s, moving }
+    }
+}
+
 impl Profile {
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
@@ -54,11 +76,13 @@ impl Profile {
         }
     }
 
-    /// Whether the profile's original client claims positions; `None` for a mix.
-    pub fn claims(self) -> Option<bool> {
+    /// Length of the MOVEs of the profile's original client: 14 bytes with a claimed position, 6 without. `None` for a
+    /// mix.
+    pub fn move_bytes(self) -> Option<u8> {
         match self {
             Profile::Mixed { .. } => None,
-            profile => Some(matches!(profile, Profile::Player { .. })),
+            Profile::Player { .. } => Some(14),
+            Profile::Seed { .. } | Profile::Artillery | Profile::Idle => Some(6),
         }
     }
 

@@ -48,7 +48,6 @@ use game_client::console;
 use load::Load;
 pub use options::FLAGS;
 use options::{Command, Options};
-use report::Report;
 
 const FAILED: u8 = 1;
 const BAD_USAGE: u8 = 2;
@@ -113,11 +112,7 @@ fn run(options: Options) -> ExitCode {
     {
         return fail_with(FAILED, &format!("--report {}: {error}", path.display()));
     }
-    exit_code(&report)
-}
-
-fn exit_code(report: &Report) -> ExitCode {
-    if report.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 fn print(text: &str) -> ExitCode {

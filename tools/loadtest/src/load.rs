@@ -152,6 +152,7 @@ impl Load {
         let mut report = self.report.take().unwrap_or_else(|| self.judge(false));
         report.connections.unclosed = unclosed;
         report.server.descriptors_after = self.observer.descriptors_after();
+        report.conclude();
         Ok(report)
     }
 

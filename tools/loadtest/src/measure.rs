@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 /// Resolution of histograms, in nanoseconds.
 const SHORTEST_NS: u64 = 1_000;
@@ -75,21 +76,27 @@ fn to_ms(ns: u64) -> f64 {
 }
 
 /// Summary of a histogram, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// Number of recorded times.
     pub count: u64,
     /// Arithmetic mean.
+    #[serde(rename = "mean")]
     pub mean_ms: f64,
     /// Median.
+    #[serde(rename = "p50")]
     pub p50_ms: f64,
     /// 90th percentile.
+    #[serde(rename = "p90")]
     pub p90_ms: f64,
     /// 99th percentile.
+    #[serde(rename = "p99")]
     pub p99_ms: f64,
     /// 99.9th percentile.
+    #[serde(rename = "p99.9")]
     pub p999_ms: f64,
     /// Maximum.
+    #[serde(rename = "max")]
     pub max_ms: f64,
 }
 
@@ -243,7 +250,7 @@ impl Measures {
 }
 
 /// One second of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Second {
     /// Its end, in seconds since the start.
     pub at_s: f64,
@@ -251,14 +258,27 @@ pub struct Second {
     pub measured: bool,
     /// Clients playing at its end.
     pub playing: usize,
-    /// Counts of the second.
-    pub tally: Tally,
+    /// Clients that disconnected to reconnect.
+    pub left: u64,
+    /// Clients that reconnected.
+    pub returned: u64,
+    /// MOVEs sent.
+    pub moves: u64,
     /// Round trips of the acks received in it.
+    #[serde(rename = "ack_ms")]
     pub ack: Summary,
-    /// Lateness of the generator.
-    pub lateness: Summary,
-    /// Cores used by the server, and its resident memory in bytes; `None` without `--pid`.
-    pub server: Option<(f64, u64)>,
+    /// 99th percentile of the generator's lateness.
+    pub lateness_p99_ms: f64,
+    /// Payload bytes received over TCP.
+    pub bytes_in: u64,
+    /// Payload bytes sent over TCP.
+    pub bytes_out: u64,
+    /// Frames received.
+    pub frames_in: u64,
+    /// Cores used by the server; `None` without `--pid`.
+    pub server_cores: Option<f64>,
+    /// Resident memory of the server; `None` without `--pid`.
+    pub server_resident_bytes: Option<u64>,
     /// Cores used by the generator.
     pub generator_cores: f64,
 }

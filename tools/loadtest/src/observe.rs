@@ -133,15 +133,21 @@ impl Observer {
         let mark = Mark::now(self.clock, self.pid, tally);
         let elapsed_s = (mark.at_ns - self.last.at_ns) as f64 / 1e9;
         let cores = |now: Usage, before: Usage| (now.cpu_s - before.cpu_s) / elapsed_s;
-        let server = mark.server.zip(self.last.server);
+        let (server, counts) = (mark.server.zip(self.last.server), tally.since(&self.last.tally));
         let second = Second {
             at_s: now_ns as f64 / 1e9,
             measured: measures.window.contains(now_ns),
             playing,
-            tally: tally.since(&self.last.tally),
+            left: counts.left,
+            returned: counts.returned,
+            moves: counts.moves,
             ack: measures.ack_this_second.summary(),
-            lateness: measures.lateness_this_second.summary(),
-            server: server.map(|(now, before)| (cores(now, before), now.resident_bytes)),
+            lateness_p99_ms: measures.lateness_this_second.summary().p99_ms,
+            bytes_in: counts.bytes_in,
+            bytes_out: counts.bytes_out,
+            frames_in: counts.frames_in_total(),
+            server_cores: server.map(|(now, before)| cores(now, before)),
+            server_resident_bytes: server.map(|(now, _)| now.resident_bytes),
             generator_cores: cores(mark.own, self.last.own),
         };
         measures.ack_this_second.clear();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use game_client::console;
 use game_client::endpoint::Target;
 use game_client::options::{self, Bounds, CommandLine, Flag, Program};
+use serde::{Serialize, Serializer};
 
 use crate::behaviour::Profile;
 
@@ -19,24 +20,29 @@ const PORT_REST_S: f64 = 60.0;
 /// Most source addresses.
 const ADDRESSES_MAX: usize = 250;
 
-/// A valid set of options.
-#[derive(Clone, Debug)]
+/// A valid set of options. The report repeats them.
+#[derive(Clone, Debug, Serialize)]
 pub struct Options {
     /// The server to load.
     pub server: Target,
     /// Players.
     pub clients: usize,
     /// Length of the measured window.
+    #[serde(rename = "duration_s", serialize_with = "seconds")]
     pub duration: Duration,
     /// Time between the last connect and the measured window.
+    #[serde(rename = "warm_up_s", serialize_with = "seconds")]
     pub warm_up: Duration,
     /// Connections started per second.
+    #[serde(rename = "connect_rate_per_s")]
     pub connect_rate: f64,
     /// The players' behavior.
+    #[serde(flatten)]
     pub profile: Profile,
-    /// Whether MOVEs carry a claimed position: 14 bytes instead of 6. `None` is the profile's default.
-    pub claims: Option<bool>,
+    /// Length of a MOVE: 14 bytes with a claimed position, 6 without. `None` is the default of each player's profile.
+    pub move_bytes: Option<u8>,
     /// Viewport that every client sends: width and height, in units.
+    #[serde(serialize_with = "size")]
     pub viewport: Option<(u16, u16)>,
     /// Number of sampled clients, which keep a replica as the real client does.
     pub viewers: usize,
@@ -45,6 +51,7 @@ pub struct Options {
     /// Clients per second that disconnect in various ways and reconnect.
     pub reconnects_per_s: f64,
     /// Time of a reconnect storm, after the beginning of the measured window.
+    #[serde(rename = "storm_at_s", serialize_with = "seconds")]
     pub storm_at: Option<Duration>,
     /// Number of clients a storm disconnects.
     pub storm_clients: usize,
@@ -58,14 +65,17 @@ pub struct Options {
     /// The server's limit of visible players per client.
     pub max_visible: usize,
     /// The server's interval between two snapshots to one client.
+    #[serde(rename = "sync_interval_s", serialize_with = "seconds")]
     pub sync_interval: Duration,
     /// Side of the world, in units.
     pub world_side: u16,
     /// Whether no other players are on the server.
     pub alone: bool,
     /// Print one JSON object instead of text.
+    #[serde(skip)]
     pub json: bool,
     /// Path of the HTML report.
+    #[serde(skip)]
     pub report: Option<PathBuf>,
 }
 
@@ -135,7 +145,7 @@ fn validate(line: &mut CommandLine<'_>) -> Options {
         duration: line.value("duration"),
         warm_up: line.value("warm-up"),
         connect_rate: line.value("connect-rate"),
-        claims: line.optional_with("move-bytes", claims),
+        move_bytes: line.optional_with("move-bytes", move_bytes).or(profile.move_bytes()),
         profile,
         viewport: line.optional_with("viewport", viewport),
         viewers: line.value::<usize>("viewers").min(clients),
@@ -209,19 +219,24 @@ fn profile(line: &mut CommandLine<'_>) -> Profile {
     }
 }
 
-/// Parses the length of a MOVE. Returns whether it contains a position.
-fn claims(text: &str, _: Bounds) -> Result<bool, String> {
-    match text {
-        "6" => Ok(false),
-        "14" => Ok(true),
-        _ => Err("6 or 14".to_owned()),
-    }
+fn move_bytes(text: &str, _: Bounds) -> Result<u8, String> {
+    text.parse().ok().filter(|bytes| [6, 14].contains(bytes)).ok_or_else(|| "6 or 14".to_owned())
 }
 
 fn viewport(text: &str, _: Bounds) -> Result<(u16, u16), String> {
     text.split_once('x')
         .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)))
         .ok_or_else(|| "WIDTHxHEIGHT in units, such as 800x600".to_owned())
+}
+
+fn seconds<S: Serializer>(time: &(impl Copy + Into<Option<Duration>>), to: S) -> Result<S::Ok, S::Error> {
+    let time: Option<Duration> = (*time).into();
+    time.map(|time| time.as_secs_f64()).serialize(to)
+}
+
+fn size<S: Serializer>(size: &(impl Copy + Into<Option<(u16, u16)>>), to: S) -> Result<S::Ok, S::Error> {
+    let size: Option<(u16, u16)> = (*size).into();
+    size.map(|(width, height)| format!("{width}x{height}")).serialize(to)
 }
 
 #[cfg(test)]
@@ -246,7 +261,7 @@ mod tests {
         assert_eq!(options.duration.as_secs(), 60);
         assert_eq!(options.server.authority, "127.0.0.1:8108");
         assert_eq!(options.profile, Profile::Seed { moves_per_s: 10.0 });
-        assert_eq!(options.claims, None);
+        assert_eq!(options.move_bytes, Some(6));
         assert_eq!((options.storm_at, options.storm_clients), (None, 0));
     }
 
@@ -263,8 +278,8 @@ mod tests {
 
     #[test]
     fn profiles_accept_their_own_flags() {
-        assert_eq!(run(&["--profile=player", "--move-bytes=6"]).claims, Some(false));
-        assert_eq!(run(&["--profile=seed", "--move-bytes=14"]).claims, Some(true));
+        assert_eq!(run(&["--profile=player", "--move-bytes=6"]).move_bytes, Some(6));
+        assert_eq!(run(&["--profile=seed", "--move-bytes=14"]).move_bytes, Some(14));
         let options = run(&["--profile=player", "--moving", "0.1"]);
         assert_eq!(options.profile, Profile::Player { moving: 0.1 });
         let options = run(&["--profile=mixed", "--moves-per-second", "3"]);

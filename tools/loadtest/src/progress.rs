@@ -16,13 +16,13 @@ const UNIT: &str = " ms";
 /// Returns the line for one second. The generator's lateness and the bytes are omitted if they do not fit.
 pub fn line(stage: &str, second: &Second, elapsed_s: f64) -> String {
     let per_s = |count: u64| count as f64 / elapsed_s;
-    let (at_s, moves) = (second.at_s, short(per_s(second.tally.moves)));
+    let (at_s, moves) = (second.at_s, short(per_s(second.moves)));
     let mut line = format!("{at_s:4.0}s {stage:<10} {:>5} players {moves:>5} moves/s", second.playing);
     match second.ack {
         Summary { count: 0, .. } => line.push_str(" no acks"),
         Summary { p99_ms, max_ms, .. } => {
             let _ = write!(line, " ack p99 {} max {}", ms(p99_ms), ms(max_ms));
-            let late_ms = second.lateness.p99_ms;
+            let late_ms = second.lateness_p99_ms;
             let late = format!(" late {}", ms(late_ms));
             if late_ms >= LATE_MS && line.len() + late.len() + UNIT.len() <= COLUMNS_MAX {
                 line.push_str(&late);
@@ -30,7 +30,7 @@ pub fn line(stage: &str, second: &Second, elapsed_s: f64) -> String {
             line.push_str(UNIT);
         }
     }
-    let bytes = format!(" {}B/s", short(per_s(second.tally.bytes_in)));
+    let bytes = format!(" {}B/s", short(per_s(second.bytes_in)));
     if line.len() + bytes.len() <= COLUMNS_MAX {
         line.push_str(&bytes);
     }
@@ -71,17 +71,24 @@ fn ms(time_ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Tally;
 
     fn second(at_s: f64, playing: usize, count: u64, time_ms: f64) -> Second {
         let times = Summary { count: 1, p99_ms: time_ms, max_ms: time_ms, ..Summary::default() };
-        let tally = Tally { moves: count, bytes_in: count.saturating_mul(2_000), ..Tally::default() };
-        Second { at_s, playing, tally, ack: times, lateness: times, ..Second::default() }
+        let bytes_in = count.saturating_mul(2_000);
+        Second {
+            at_s,
+            playing,
+            moves: count,
+            bytes_in,
+            ack: times,
+            lateness_p99_ms: time_ms,
+            ..Second::default()
+        }
     }
 
     #[test]
     fn a_usual_line_has_every_part() {
-        let usual = Second { lateness: Summary::default(), ..second(12.0, 10_000, 19_984, 12.3) };
+        let usual = Second { lateness_p99_ms: 0.0, ..second(12.0, 10_000, 19_984, 12.3) };
         assert_eq!(
             line("measuring", &usual, 1.0),
             "  12s measuring  10000 players 20.0k moves/s ack p99 12.3 max 12.3 ms 40.0MB/s"

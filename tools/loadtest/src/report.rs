@@ -1,31 +1,67 @@
-//! The result of a run as plain data, and its renderings as text, JSON and HTML.
+//! The result of a run as plain data: its JSON is derived, and text and HTML are made from it.
 
-mod chart;
-mod html;
-mod json;
 mod text;
 mod verdict;
 
 use std::collections::BTreeMap;
 
-use crate::measure::{Second, Summary, Tally};
+use serde::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
+
+use crate::measure::{FRAME_KINDS, Second, Summary, Tally};
 use crate::options::Options;
 use crate::truth::Fault;
-pub use html::html;
-pub use json::json;
 pub use text::text;
 
+/// The HTML report without its data.
+const TEMPLATE: &str = include_str!("report/report.html");
+
+/// The place of the data in the template.
+const DATA: &str = "\"DATA\"";
+
+/// Returns the report as one JSON object. Times are in milliseconds.
+pub fn json(report: &Report) -> Json {
+    rounded(json!(report))
+}
+
+/// Rounds all numbers, except those of the options, to four decimals; more would be noise.
+fn rounded(json: Json) -> Json {
+    match json {
+        Json::Number(number) if number.is_f64() => {
+            number.as_f64().map_or(Json::Null, |number| json!((number * 1e4).round() / 1e4))
+        }
+        Json::Array(values) => values.into_iter().map(rounded).collect(),
+        Json::Object(members) => {
+            let is_given = |name: &str| name == "options";
+            let round = |name: &str, value| if is_given(name) { value } else { rounded(value) };
+            members.into_iter().map(|(name, value)| (name.clone(), round(&name, value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// Returns the report as one HTML file without external resources. Its script draws the data.
+pub fn html(report: &Report) -> String {
+    let data = json!({ "headline": text::headline(report), "text": text(report), "report": json(report) });
+    // The end tag of a script ends it even inside a string.
+    TEMPLATE.replace(DATA, &data.to_string().replace('<', "\\u003c"))
+}
+
 /// The result of a run.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Report {
-    /// The options.
-    pub options: Options,
     /// Start time in RFC 3339 format.
     pub started: String,
     /// The machine of the generator.
     pub machine: String,
     /// Whether Ctrl-C ended the run.
     pub interrupted: bool,
+    /// Whether there are no problems.
+    pub ok: bool,
+    /// Losses and faults, one line each.
+    pub problems: Vec<String>,
+    /// The options.
+    pub options: Options,
     /// Connects and disconnects.
     pub connections: Connections,
     /// Reconnects; `None` if no client disconnected.
@@ -33,22 +69,29 @@ pub struct Report {
     /// The storm; `None` if there was none, or the run ended before it.
     pub storm: Option<Storm>,
     /// From the due time of a MOVE to its ack.
+    #[serde(rename = "ack_ms")]
     pub ack: Summary,
     /// From the write of a MOVE to its ack.
+    #[serde(rename = "ack_from_write_ms")]
     pub ack_from_write: Summary,
     /// Like `ack`, while clients were still connecting.
+    #[serde(rename = "ack_while_connecting_ms")]
     pub ack_while_connecting: Summary,
     /// Histogram of `ack`: upper ends of ranges in milliseconds, and counts.
+    #[serde(rename = "ack_ranges_ms")]
     pub ack_ranges: Vec<(f64, u64)>,
     /// Outcomes of all MOVEs of the run.
     pub moves: Moves,
     /// From the due time of a player's change to another player's screen.
+    #[serde(rename = "to_screen_ms")]
     pub to_screen: Summary,
     /// Histogram of `to_screen`, like `ack_ranges`.
+    #[serde(rename = "to_screen_ranges_ms")]
     pub to_screen_ranges: Vec<(f64, u64)>,
     /// Traffic in the measured window.
     pub traffic: Traffic,
     /// The comparison of the sampled replicas; `None` without viewers.
+    #[serde(rename = "pictures")]
     pub replicas: Option<Replicas>,
     /// Number of position corrections by the server.
     pub corrections: u64,
@@ -61,19 +104,23 @@ pub struct Report {
 }
 
 /// Connects and disconnects.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Connections {
     /// Clients that joined.
     pub joined: usize,
     /// Time until the last join, in seconds.
     pub joined_in_s: f64,
     /// From the start of a connection to its first snapshot.
+    #[serde(rename = "connect_ms")]
     pub connect: Summary,
     /// Failed connections, by reason.
+    #[serde(rename = "failed")]
     pub failures: BTreeMap<String, u64>,
     /// Unexpected disconnects, by reason.
+    #[serde(rename = "lost")]
     pub disconnects: BTreeMap<String, u64>,
     /// Clients whose close frame the server did not answer.
+    #[serde(rename = "goodbyes_unanswered")]
     pub unclosed: usize,
     /// Clients playing once all players stood still.
     pub playing: usize,
@@ -84,15 +131,19 @@ pub struct Connections {
 }
 
 /// Reconnects.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Churn {
+    /// Disconnects.
+    pub left: u64,
     /// Disconnects by kind.
-    pub left: Vec<(&'static str, u64)>,
-    /// Reconnected clients that received their id.
-    pub returned: u64,
+    #[serde(serialize_with = "as_map")]
+    pub left_by_kind: Vec<(&'static str, u64)>,
     /// Disconnects per second in the measured window.
     pub left_per_s: f64,
+    /// Reconnected clients that received their id.
+    pub returned: u64,
     /// From the start of a connection to its first snapshot, of reconnecting clients.
+    #[serde(rename = "connect_ms")]
     pub connect: Summary,
     /// Number of different ids assigned.
     pub ids: usize,
@@ -104,15 +155,8 @@ pub struct Churn {
     pub ids_not_above: u64,
 }
 
-impl Churn {
-    /// Returns the number of all disconnects.
-    pub fn left_total(&self) -> u64 {
-        self.left.iter().map(|(_, count)| count).sum()
-    }
-}
-
 /// A storm: many clients disconnected at once.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Storm {
     /// Number of disconnected clients.
     pub killed: usize,
@@ -125,11 +169,12 @@ pub struct Storm {
     /// Number of unaffected clients.
     pub stayed: usize,
     /// Ack round trips of the unaffected clients, until all others had reconnected.
+    #[serde(rename = "ack_of_stayed_ms")]
     pub ack_of_stayed: Summary,
 }
 
 /// Outcomes of all MOVEs of the run, warm-up included.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Moves {
     /// Sent.
     pub sent: u64,
@@ -139,6 +184,7 @@ pub struct Moves {
     pub missing: u64,
     /// Not acknowledged, and part of a backlog that may have exceeded the rate limit on arrival. Up to `rate_limited` of
     /// them are not the server's fault.
+    #[serde(rename = "held_up")]
     pub backlogged: u64,
     /// Messages of all clients that the server dropped for the rate limit; `None` without metrics.
     pub rate_limited: Option<u64>,
@@ -147,30 +193,58 @@ pub struct Moves {
     /// Not acknowledged because the client disconnected on purpose.
     pub abandoned: u64,
     /// Acks of no pending MOVE.
+    #[serde(rename = "unexpected_answers")]
     pub unexpected: u64,
 }
 
 /// Traffic in the measured window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Traffic {
     /// Length of the window in seconds.
     pub seconds: f64,
     /// Clients playing at its end.
     pub clients: usize,
-    /// The counts.
-    pub tally: Tally,
+    /// MOVEs per second of all clients.
+    pub moves_per_s: f64,
+    /// Counts per client and second.
+    pub per_client_s: Rates,
+}
+
+/// Counts per client and second. Bytes are payload bytes of TCP.
+#[derive(Debug, Default, Serialize)]
+pub struct Rates {
+    /// Frames received.
+    pub frames_in: f64,
+    /// Bytes received.
+    pub bytes_in: f64,
+    /// Frames sent.
+    pub frames_out: f64,
+    /// Bytes sent.
+    pub bytes_out: f64,
+    /// Frames received, by kind.
+    #[serde(serialize_with = "as_map")]
+    pub frames_in_by_kind: Vec<(&'static str, f64)>,
 }
 
 impl Traffic {
-    /// Returns a count per client and second.
-    pub fn per_client_s(&self, count: u64) -> f64 {
-        let client_seconds = self.seconds * self.clients as f64;
-        if client_seconds > 0.0 { count as f64 / client_seconds } else { 0.0 }
+    /// Returns the traffic of this many seconds and clients.
+    pub fn of(seconds: f64, clients: usize, tally: &Tally) -> Traffic {
+        let client_seconds = seconds * clients as f64;
+        let rate = |count: u64| if client_seconds > 0.0 { count as f64 / client_seconds } else { 0.0 };
+        let kinds = FRAME_KINDS.into_iter().zip(tally.frames_in);
+        let per_client_s = Rates {
+            frames_in: rate(tally.frames_in_total()),
+            bytes_in: rate(tally.bytes_in),
+            frames_out: rate(tally.frames_out),
+            bytes_out: rate(tally.bytes_out),
+            frames_in_by_kind: kinds.map(|(kind, count)| (kind, rate(count))).collect(),
+        };
+        Traffic { seconds, clients, moves_per_s: tally.moves as f64 / seconds.max(1e-9), per_client_s }
     }
 }
 
 /// The sampled replicas compared with the true positions once all players stood still.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Replicas {
     /// Replicas compared.
     pub compared: usize,
@@ -181,17 +255,28 @@ pub struct Replicas {
     /// Descriptions of the first few.
     pub examples: Vec<String>,
     /// Violations during the run that the browser does not tolerate, by kind, with an example.
-    pub violations: BTreeMap<String, (u64, String)>,
+    pub violations: BTreeMap<String, Violations>,
     /// Permanent duplicate sprites.
+    #[serde(rename = "doubles")]
     pub duplicates: usize,
     /// Players on the server that are not part of this run. If there are any, phantoms cannot be detected.
+    #[serde(rename = "strangers")]
     pub foreign_players: u64,
     /// The server's limit of visible players.
     pub max_visible: usize,
 }
 
+/// Violations of one kind.
+#[derive(Debug, Serialize)]
+pub struct Violations {
+    /// Their number.
+    pub count: u64,
+    /// The first one.
+    pub example: String,
+}
+
 /// The server in the measured window, from the kernel and its metrics.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct ServerAccount {
     /// CPU time, in seconds.
     pub cpu_s: Option<f64>,
@@ -209,21 +294,14 @@ pub struct ServerAccount {
     pub descriptors_before: Option<u64>,
     /// Open descriptors after the last client disconnected.
     pub descriptors_after: Option<u64>,
+    /// CPU time per socket read or write, in microseconds.
+    pub cpu_us_per_socket_call: Option<f64>,
     /// Its metrics.
     pub metrics: Option<ServerMetrics>,
 }
 
-impl ServerAccount {
-    /// Returns the CPU time per socket read or write, in microseconds.
-    pub fn cpu_us_per_call(&self) -> Option<f64> {
-        let metrics = self.metrics.as_ref()?;
-        let calls_per_s = metrics.reads_per_s? + metrics.writes_per_s?;
-        Some(self.cores? / calls_per_s * 1e6)
-    }
-}
-
 /// The server's metrics of the measured window, as far as it provides them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct ServerMetrics {
     /// Ticks per second.
     pub tick_rate_hz: Option<f64>,
@@ -234,14 +312,17 @@ pub struct ServerMetrics {
     /// Fraction of bytes saved compared with a snapshot in every tick.
     pub bandwidth_saved_ratio: Option<f64>,
     /// Socket reads per second.
+    #[serde(rename = "socket_reads_per_s")]
     pub reads_per_s: Option<f64>,
     /// Socket writes per second.
+    #[serde(rename = "socket_writes_per_s")]
     pub writes_per_s: Option<f64>,
     /// Partial or blocked writes.
     pub write_stalls: Option<f64>,
     /// Messages dropped for the rate limit.
     pub rate_limited: Option<f64>,
     /// Fraction of the time for which its event loop was busy.
+    #[serde(rename = "loop_busy_ratio")]
     pub busy_ratio: Option<f64>,
     /// Flush interval at the end, in milliseconds.
     pub flush_interval_ms: Option<f64>,
@@ -252,8 +333,12 @@ pub struct ServerMetrics {
 }
 
 /// This program in the measured window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Generator {
+    /// Whether the generator and the machine kept up, so that the measured times are the server's.
+    pub kept_up: bool,
+    /// A statement about it.
+    pub statement: String,
     /// Cores used.
     pub cores: f64,
     /// Fraction of the time for which it was runnable but not running.
@@ -261,15 +346,25 @@ pub struct Generator {
     /// Fraction of the time for which its event loop was busy, including time without a processor.
     pub busy_ratio: f64,
     /// Lateness of its sends.
+    #[serde(rename = "lateness_ms")]
     pub lateness: Summary,
     /// Actions postponed for excessive lateness in the whole run.
     pub postponed: u64,
     /// Durations of loop iterations.
+    #[serde(rename = "turn_ms")]
     pub iterations: Summary,
     /// Mean delay between arrival and read of an ack, in milliseconds. It is part of every round trip.
     pub read_delay_ms: f64,
     /// Steal time, as a fraction of all cores' time.
     pub stolen_ratio: f64,
+}
+
+/// Serializes named values as an object.
+fn as_map<T: Serialize, S: Serializer>(
+    named: &[(&'static str, T)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(named.iter().map(|(name, value)| (name, value)))
 }
 
 #[cfg(test)]
@@ -291,11 +386,13 @@ mod tests {
         };
         let second =
             |at_s| Second { at_s, measured: at_s > 1.0, playing: 10_000, ack: times, ..Second::default() };
-        Report {
-            options: *options,
+        let mut report = Report {
             started: "2025-01-01T00:00:00Z".to_owned(),
             machine: "2 x Test".to_owned(),
             interrupted: false,
+            ok: true,
+            problems: Vec::new(),
+            options: *options,
             connections: Connections { joined: 10_000, joined_in_s: 10.0, ..Connections::default() },
             churn: None,
             storm: None,
@@ -306,7 +403,7 @@ mod tests {
             moves: Moves { sent: 10, answered: 10, ..Moves::default() },
             to_screen: times,
             to_screen_ranges: vec![(50.0, 5)],
-            traffic: Traffic { seconds: 60.0, clients: 10_000, tally: Tally::default() },
+            traffic: Traffic::of(60.0, 10_000, &Tally::default()),
             replicas: Some(Replicas {
                 compared: 50,
                 faults: Fault::ALL.map(|fault| (fault, 0)).into(),
@@ -319,6 +416,41 @@ mod tests {
             },
             generator: Generator { busy_ratio: 0.5, ..Generator::default() },
             timeline: vec![second(1.0), second(2.0), second(3.0)],
+        };
+        report.conclude();
+        report
+    }
+
+    #[test]
+    fn the_object_has_the_documented_keys() {
+        let object = json(&sample());
+        assert_eq!(object["ok"], true);
+        assert_eq!(object["ack_ms"]["p99.9"], 9.0);
+        assert_eq!(object["pictures"]["faults"]["displaced"], 0);
+        assert_eq!(object["server"]["metrics"]["tick_rate_hz"], 60.0);
+        assert_eq!(object["options"]["server"], "ws://127.0.0.1:8108/ws");
+        assert_eq!(
+            (&object["options"]["move_bytes"], &object["options"]["moving"]),
+            (&json!(6), &Json::Null)
+        );
+        assert_eq!(object["options"]["moves_per_s"], 10.0);
+        assert!(object["churn"].is_null() && object["storm"].is_null());
+        assert_eq!(object["timeline"].as_array().map(Vec::len), Some(3));
+        assert_eq!(rounded(json!({ "a": [1.23456, 1], "options": { "b": 1.23456 } })), {
+            json!({ "a": [1.2346, 1], "options": { "b": 1.23456 } })
+        });
+    }
+
+    #[test]
+    fn the_page_is_self_contained_and_its_data_cannot_end_the_script() {
+        let mut report = sample();
+        report.connections.failures.insert("</script>".to_owned(), 1);
+        report.conclude();
+        let page = html(&report);
+        assert_eq!(page.matches("</script>").count(), 1);
+        assert!(page.contains("\\u003c/script>") && !page.contains(DATA));
+        for outside in ["http:", "https:", "src=", "@import"] {
+            assert!(!page.contains(outside), "{outside}");
         }
     }
 }

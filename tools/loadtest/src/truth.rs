@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use game_client::{Facing, PlayerId};
+use serde::Serialize;
 
 /// Fraction of a visible player's distance within which a new player replaces it.
 const NEWCOMER_FACTOR: f64 = 0.7;
@@ -61,7 +62,8 @@ pub struct Viewpoint {
 }
 
 /// A fault in a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Fault {
     /// A player that should be shown is missing.
     Missing,

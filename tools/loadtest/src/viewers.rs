@@ -8,6 +8,7 @@ use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessag
 use crate::avatar::Avatar;
 use crate::measure::{Times, Window};
 use crate::options::Options;
+use crate::report::Violations;
 use crate::truth::{Pose, Sprite};
 
 /// Number of nearest players of a viewer whose changes are measured.
@@ -127,8 +128,8 @@ impl Viewers {
     }
 
     /// Returns the violations by kind: a count, and an example.
-    pub fn violations(&self) -> BTreeMap<String, (u64, String)> {
-        let mut counts: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    pub fn violations(&self) -> BTreeMap<String, Violations> {
+        let mut counts: BTreeMap<String, Violations> = BTreeMap::new();
         for viewer in self.current.iter().chain(&self.past) {
             let missing: HashSet<u32> = viewer.replica.own().missing_acks().collect();
             let is_independent = |violation: &&Violation| match violation {
@@ -138,8 +139,8 @@ impl Viewers {
             };
             for violation in viewer.replica.violations().iter().filter(is_independent) {
                 let id = viewer.replica.own_id().unwrap_or(0);
-                let example = || (0, format!("viewer {id}: {violation}"));
-                counts.entry(kind_of(violation)).or_insert_with(example).0 += 1;
+                let example = || Violations { count: 0, example: format!("viewer {id}: {violation}") };
+                counts.entry(kind_of(violation)).or_insert_with(example).count += 1;
             }
         }
         counts

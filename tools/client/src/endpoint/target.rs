@@ -1,7 +1,10 @@
 //! The game's WebSocket endpoint on a server, as the flag `--server` gives it.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use super::{addresses, host_and_port};
 use crate::options::{Bounds, Value};
@@ -29,6 +32,18 @@ impl Target {
     /// Whether the server is reachable from every source address in 127.0.0.0/8.
     pub fn is_loopback(&self) -> bool {
         matches!(self.address.ip(), IpAddr::V4(address) if address.is_loopback())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "ws://{}{}", self.authority, self.path)
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -183,7 +183,7 @@ impl Load {
         }
         let client = &mut self.clients[index];
         let profile = self.options.profile.pick(&mut client.random);
-        client.claims = self.options.claims.or(profile.claims()).unwrap_or(false);
+        client.claims = self.options.move_bytes.or(profile.move_bytes()) == Some(14);
         let side = self.options.world_side;
         let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
         client.behaviour = behaviour;

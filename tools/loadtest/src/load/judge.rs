@@ -5,7 +5,7 @@ use super::churn::LeaveKind;
 use crate::client::Client;
 use crate::connection::Phase;
 use crate::machine;
-use crate::measure::Second;
+use crate::measure::{Second, Tally};
 use crate::observe::Mark;
 use crate::report::{
     Churn, Connections, Generator, Moves, Replicas, Report, ServerAccount, ServerMetrics, Storm, Traffic,
@@ -23,13 +23,15 @@ impl Load {
         let connections = self.connections(scrape_at_rest.as_ref());
         let compares = at_rest && self.options.viewers > 0;
         let replicas = compares.then(|| self.compare_replicas(scrape_at_rest.as_ref()));
-        let measures = &self.measures;
+        let (window, measures) = (self.window(), &self.measures);
         let marks = &self.observer.marks;
         let avatars = self.clients.iter().filter_map(|client| client.avatar.as_ref());
         Report {
             started: machine::utc_before(self.clock.now_ns()),
             machine: machine::describe(),
             interrupted: self.interrupted,
+            ok: false,
+            problems: Vec::new(),
             connections,
             churn: self.churn_account(),
             storm: self.storm_account(),
@@ -40,7 +42,7 @@ impl Load {
             moves: self.moves(scrape_at_rest.as_ref()),
             to_screen: self.viewers.delays.summary(),
             to_screen_ranges: self.viewers.delays.ranges(4),
-            traffic: self.traffic(),
+            traffic: Traffic::of(window.0, self.playing, &window.1),
             replicas,
             corrections: avatars.map(|avatar| u64::from(avatar.corrections())).sum(),
             server: ServerAccount {
@@ -85,12 +87,13 @@ impl Load {
     }
 
     fn churn_account(&self) -> Option<Churn> {
-        let (churn, window) = (&self.churn, self.traffic());
+        let (churn, (seconds, tally)) = (&self.churn, self.window());
         let ids = &churn.ids;
         (churn.left_total() > 0).then(|| Churn {
-            left: LeaveKind::ALL.map(|kind| (kind.name(), churn.left[kind as usize])).into(),
+            left: churn.left_total(),
+            left_by_kind: LeaveKind::ALL.map(|kind| (kind.name(), churn.left[kind as usize])).into(),
             returned: self.tally.returned,
-            left_per_s: window.tally.left as f64 / window.seconds.max(1e-9),
+            left_per_s: tally.left as f64 / seconds.max(1e-9),
             connect: churn.connect.summary(),
             ids: ids.count(),
             id_highest: ids.highest(),
@@ -112,13 +115,10 @@ impl Load {
         })
     }
 
-    fn traffic(&self) -> Traffic {
-        let [begin, end] = self.observer.marks[..] else { return Traffic::default() };
-        Traffic {
-            seconds: (end.at_ns - begin.at_ns) as f64 / 1e9,
-            clients: self.playing,
-            tally: end.tally.since(&begin.tally),
-        }
+    /// Returns the length of the measured window in seconds, and its counts.
+    fn window(&self) -> (f64, Tally) {
+        let [begin, end] = self.observer.marks[..] else { return (0.0, Tally::default()) };
+        ((end.at_ns - begin.at_ns) as f64 / 1e9, end.tally.since(&begin.tally))
     }
 
     fn generator(&self) -> Generator {
@@ -136,6 +136,7 @@ impl Load {
             // Data that arrives while the loop waits is read immediately.
             read_delay_ms: self.measures.iterations.mean_residual_ms() * busy_ratio,
             stolen_ratio: (end.stolen_s - begin.stolen_s) / all_cores_s,
+            ..Generator::default()
         }
     }
 
@@ -203,15 +204,20 @@ fn server_account(marks: &[Mark], scrapes: &[Option<Scrape>], timeline: &[Second
     let usages = end.server.zip(begin.server);
     let cpu_s = usages.map(|(end, begin)| end.cpu_s - begin.cpu_s);
     let measured = timeline.iter().filter(|second| second.measured);
-    let resident = measured.filter_map(|second| second.server.map(|(_, bytes)| bytes));
+    let resident = measured.filter_map(|second| second.server_resident_bytes);
     let at_end = end.server.map(|usage| usage.resident_bytes);
     let metrics = match scrapes {
         [Some(before), Some(after)] => Some(server_metrics(before, after)),
         _ => None,
     };
+    let cores = cpu_s.map(|cpu_s| cpu_s / seconds);
+    let calls_per_s = metrics
+        .as_ref()
+        .and_then(|metrics: &ServerMetrics| Some(metrics.reads_per_s? + metrics.writes_per_s?));
     ServerAccount {
         cpu_s,
-        cores: cpu_s.map(|cpu_s| cpu_s / seconds),
+        cores,
+        cpu_us_per_socket_call: cores.zip(calls_per_s).map(|(cores, calls_per_s)| cores / calls_per_s * 1e6),
         wait_ratio: usages.map(|(end, begin)| (end.waited_s - begin.waited_s) / seconds),
         resident_bytes_max: resident.chain(at_end).max(),
         resident_bytes_begin: begin.server.map(|usage| usage.resident_bytes),

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use game_client::text::thousands;
 
-use super::{Churn, Replicas, Report, Storm};
+use super::{Churn, Replicas, Report, Storm, Violations};
 use crate::behaviour::Profile;
 use crate::measure::Summary;
 
@@ -72,11 +72,11 @@ fn write_connections(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn write_churn(out: &mut String, report: &Report, churn: &Churn) -> fmt::Result {
-    let left: Vec<String> = churn.left.iter().map(|(how, count)| format!("{count} {how}")).collect();
+    let left: Vec<String> = churn.left_by_kind.iter().map(|(how, count)| format!("{count} {how}")).collect();
     writeln!(
         out,
         "churn           {} disconnected ({:.0}/s), {} reconnected: {}",
-        thousands(churn.left_total()),
+        thousands(churn.left),
         churn.left_per_s,
         thousands(churn.returned),
         left.join(", ")
@@ -154,10 +154,10 @@ fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(
         out,
         "per client      {:.1} frames/s and {:.2} kB/s in, {:.1} frames/s and {:.2} kB/s out; {} corrections in total",
-        traffic.per_client_s(traffic.tally.frames_in_total()),
-        traffic.per_client_s(traffic.tally.bytes_in) / 1e3,
-        traffic.per_client_s(traffic.tally.frames_out),
-        traffic.per_client_s(traffic.tally.bytes_out) / 1e3,
+        traffic.per_client_s.frames_in,
+        traffic.per_client_s.bytes_in / 1e3,
+        traffic.per_client_s.frames_out,
+        traffic.per_client_s.bytes_out / 1e3,
         report.corrections
     )
 }
@@ -183,7 +183,7 @@ fn write_replicas(out: &mut String, replicas: &Replicas) -> fmt::Result {
     for example in &replicas.examples {
         writeln!(out, "                {example}")?;
     }
-    for (kind, (count, example)) in &replicas.violations {
+    for (kind, Violations { count, example }) in &replicas.violations {
         writeln!(out, "                {count} x {kind}: {example}")?;
     }
     Ok(())
@@ -210,7 +210,7 @@ fn write_server(out: &mut String, report: &Report) -> fmt::Result {
             format!("{after:.0} descriptors at the end, {before} at the start")
         });
     }
-    part(server.cpu_us_per_call(), &|us| format!("{us:.2} us of CPU per socket call"));
+    part(server.cpu_us_per_socket_call, &|us| format!("{us:.2} us of CPU per socket call"));
     if let Some(metrics) = &server.metrics {
         part(metrics.tick_rate_hz, &|hz| format!("{hz:.2} ticks/s"));
         part(metrics.ticks_skipped, &|count| format!("{count:.0} skipped"));
@@ -247,16 +247,15 @@ fn write_generator(out: &mut String, report: &Report) -> fmt::Result {
         own.lateness.max_ms,
         own.stolen_ratio * 100.0
     )?;
-    writeln!(out, "                {}", report.bottleneck().1)
+    writeln!(out, "                {}", own.statement)
 }
 
 fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
-    let problems = report.problems();
-    if problems.is_empty() {
+    if report.ok {
         return writeln!(out, "verdict         nothing was lost or wrong");
     }
     writeln!(out, "verdict         FAILED")?;
-    problems.iter().try_for_each(|problem| writeln!(out, "                {problem}"))
+    report.problems.iter().try_for_each(|problem| writeln!(out, "                {problem}"))
 }
 
 #[cfg(test)]
@@ -268,7 +267,8 @@ mod tests {
     fn churn_and_storms_are_reported_if_present() {
         let mut report = sample();
         assert!(!text(&report).contains("churn") && !text(&report).contains("storm"));
-        report.churn = Some(Churn { left: vec![("close", 1_000), ("reset", 5)], ..Churn::default() });
+        let left_by_kind = vec![("close", 1_000), ("reset", 5)];
+        report.churn = Some(Churn { left: 1_005, left_by_kind, ..Churn::default() });
         report.storm = Some(Storm { killed: 5_000, back_s: Some(1.25), stayed: 1_000, ..Storm::default() });
         let text = text(&report);
         assert!(text.contains("1,005 disconnected") && text.contains("1000 close, 5 reset"), "{text}");
@@ -283,6 +283,7 @@ mod tests {
         assert!(clean.contains("10,000 of 10,000 in 10.0 s"), "{clean}");
         assert!(clean.contains("60.00 ticks/s"), "{clean}");
         report.connections.failures.insert("Connection refused".to_owned(), 1);
+        report.conclude();
         let failed = text(&report);
         assert!(failed.contains("FAILED") && failed.contains("1 failed: Connection refused"), "{failed}");
     }

@@ -1,6 +1,6 @@
 //! The verdict: problems of the run, and whether the generator kept up.
 
-use super::{Generator, Report};
+use super::{Generator, Report, Violations};
 
 /// Largest CPU use of a generator that keeps up, in cores.
 const CORES_MAX: f64 = 0.95;
@@ -15,8 +15,15 @@ const OWN_DELAY_MS_MIN: f64 = 1.0;
 const SERVER_WAIT_MAX: f64 = 0.2;
 
 impl Report {
+    /// Derives the verdict from the other fields.
+    pub fn conclude(&mut self) {
+        self.problems = self.problems();
+        self.ok = self.problems.is_empty();
+        (self.generator.kept_up, self.generator.statement) = self.bottleneck();
+    }
+
     /// Returns all problems, one line each.
-    pub fn problems(&self) -> Vec<String> {
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut count = |count: u64, what: &str| {
             if count > 0 {
@@ -59,7 +66,7 @@ impl Report {
             for (fault, faults) in &replicas.faults {
                 count(*faults, &format!("players {} in the sampled replicas", fault.name()));
             }
-            for (kind, (violations, _)) in &replicas.violations {
+            for (kind, Violations { count: violations, .. }) in &replicas.violations {
                 count(*violations, &format!("times {kind}, which the browser does not tolerate"));
             }
             count(replicas.duplicates as u64, "duplicate sprites");
@@ -75,7 +82,7 @@ impl Report {
 
     /// Returns whether the generator and the machine kept up, so that the measured times are the server's, and a
     /// statement about it.
-    pub fn bottleneck(&self) -> (bool, String) {
+    fn bottleneck(&self) -> (bool, String) {
         let own = &self.generator;
         let own_delay_ms = own.lateness.mean_ms + own.read_delay_ms;
         let server_wait = self.server.wait_ratio.unwrap_or(0.0);
@@ -121,90 +128,102 @@ fn kept_up(own: &Generator) -> String {
 #[cfg(test)]
 mod tests {
     use crate::report::tests::sample;
-    use crate::report::{Churn, Storm};
+    use crate::report::{Churn, Report, Storm};
     use crate::truth::Fault;
 
-    #[test]
-    fn a_clean_run_has_no_problems() {
-        assert!(sample().problems().is_empty());
-    }
+    /// A change of a clean run, and the verdict that follows.
+    type Case<T> = (fn(&mut Report), T);
 
     #[test]
     fn every_loss_or_fault_is_a_problem() {
-        let mut report = sample();
-        report.connections.failures.insert("refused".to_owned(), 2);
-        report.moves.missing = 3;
-        report.replicas.as_mut().unwrap().faults.insert(Fault::Displaced, 4);
-        let problems = report.problems();
-        assert_eq!(
-            problems,
-            [
-                "2 connections failed",
-                "3 MOVEs were never answered",
-                "4 players displaced in the sampled replicas"
-            ]
-        );
-        report.traffic.seconds = 0.0;
-        assert_eq!(report.problems().len(), 4);
+        let cases: [Case<&[&str]>; 9] = [
+            (|_| (), &[]),
+            (
+                |run| {
+                    run.connections.failures.insert("refused".to_owned(), 2);
+                    run.moves.missing = 3;
+                    run.replicas.as_mut().unwrap().faults.insert(Fault::Displaced, 4);
+                    run.traffic.seconds = 0.0;
+                },
+                &[
+                    "2 connections failed",
+                    "3 MOVEs were never answered",
+                    "4 players displaced in the sampled replicas",
+                    "nothing was measured",
+                ],
+            ),
+            // A server without metrics does not excuse a backlog.
+            (
+                |run| run.moves.backlogged = 5,
+                &["5 backlogged MOVEs were never answered, beyond those that the rate limit dropped"],
+            ),
+            (|run| (run.moves.backlogged, run.moves.rate_limited) = (5, Some(5)), &[]),
+            (
+                |run| (run.moves.backlogged, run.moves.rate_limited) = (7, Some(5)),
+                &["2 backlogged MOVEs were never answered, beyond those that the rate limit dropped"],
+            ),
+            // They may belong to other players.
+            (leak, &[]),
+            (
+                |run| {
+                    leak(run);
+                    run.options.alone = true;
+                },
+                &["2 ghosts: disconnected players still on the server", "3 descriptors were left open"],
+            ),
+            (
+                |run| {
+                    run.churn = Some(Churn { ids_repeated: 1, ids_not_above: 2, ..Churn::default() });
+                    run.connections.unaccounted = Some(-4);
+                },
+                &[
+                    "4 connections are unaccounted for in the server's metrics",
+                    "1 ids were assigned twice",
+                    "2 ids were not above earlier ones",
+                ],
+            ),
+            (
+                |run| run.storm = Some(Storm { killed: 10, returned: 7, ..Storm::default() }),
+                &["3 clients did not reconnect after the storm"],
+            ),
+        ];
+        for (change, problems) in cases {
+            let mut run = sample();
+            change(&mut run);
+            run.conclude();
+            assert_eq!(run.problems, problems);
+            assert_eq!(run.ok, problems.is_empty());
+        }
     }
 
-    #[test]
-    fn backlogged_moves_are_excused_by_rate_limit_drops() {
-        let mut report = sample();
-        report.moves.backlogged = 5;
-        assert_eq!(report.problems().len(), 1, "the server has no metrics");
-        report.moves.rate_limited = Some(5);
-        assert!(report.problems().is_empty());
-        report.moves.backlogged = 7;
-        assert_eq!(
-            report.problems(),
-            ["2 backlogged MOVEs were never answered, beyond those that the rate limit dropped"]
-        );
-    }
-
-    #[test]
-    fn leaks_are_problems_only_without_other_players() {
-        let mut report = sample();
-        report.connections.players_there = Some(report.connections.playing as u64 + 2);
-        (report.server.descriptors_before, report.server.descriptors_after) = (Some(12), Some(15));
-        assert!(report.problems().is_empty(), "they may belong to other players");
-        report.options.alone = true;
-        assert_eq!(
-            report.problems(),
-            ["2 ghosts: disconnected players still on the server", "3 descriptors were left open"]
-        );
-    }
-
-    #[test]
-    fn faults_of_churn_and_storms_are_problems() {
-        let mut report = sample();
-        report.churn = Some(Churn { ids_repeated: 1, ids_not_above: 2, ..Churn::default() });
-        report.storm = Some(Storm { killed: 10, returned: 7, ..Storm::default() });
-        report.connections.unaccounted = Some(-4);
-        assert_eq!(
-            report.problems(),
-            [
-                "4 connections are unaccounted for in the server's metrics",
-                "1 ids were assigned twice",
-                "2 ids were not above earlier ones",
-                "3 clients did not reconnect after the storm"
-            ]
-        );
+    fn leak(run: &mut Report) {
+        run.connections.players_there = Some(run.connections.playing as u64 + 2);
+        (run.server.descriptors_before, run.server.descriptors_after) = (Some(12), Some(15));
     }
 
     #[test]
     fn the_bottleneck_is_named() {
-        let mut report = sample();
-        assert!(report.bottleneck().0);
-        report.generator.cores = 0.97;
-        assert!(report.bottleneck().1.contains("the generator was the bottleneck"));
-        report.generator.cores = 0.5;
-        report.generator.lateness.mean_ms = 1.2;
-        assert!(report.bottleneck().0, "1.2 of 4 ms are tolerated");
-        report.ack.mean_ms = 2.0;
-        assert!(!report.bottleneck().0);
-        report.ack.mean_ms = 4.0;
-        report.server.wait_ratio = Some(0.3);
-        assert!(report.bottleneck().1.contains("the machine was the bottleneck"));
+        let cases: [Case<&str>; 6] = [
+            (|_| (), "the generator kept up"),
+            (|run| run.generator.cores = 0.97, "with 0.97 cores used, the generator was the bottleneck"),
+            (
+                |run| run.generator.postponed = 3,
+                "the generator was stopped: up to 0.0 s late, 3 actions postponed",
+            ),
+            // 1.2 of 4 ms are tolerated.
+            (|run| run.generator.lateness.mean_ms = 1.2, "the generator kept up"),
+            (
+                |run| (run.generator.lateness.mean_ms, run.ack.mean_ms) = (1.2, 2.0),
+                "the generator was the bottleneck: 1.20 ms",
+            ),
+            (|run| run.server.wait_ratio = Some(0.3), "the machine was the bottleneck"),
+        ];
+        for (change, statement) in cases {
+            let mut run = sample();
+            change(&mut run);
+            run.conclude();
+            assert!(run.generator.statement.starts_with(statement), "{}", run.generator.statement);
+            assert_eq!(run.generator.kept_up, statement == "the generator kept up");
+        }
     }
 }
