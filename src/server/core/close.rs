@@ -53,13 +53,13 @@ pub(super) fn start_close<S: System>(core: &mut Core<S>, token: Token, was_playe
     if was_player { player::queue_write(core, token) } else { http_slice::queue_http(core, token) }
 }
 
-/// Shuts down the write side once the outbox is empty. The socket stays open until the peer closes its side: closing it with
+/// Shuts down the write side of a connection whose outbox is empty. The socket stays open until the peer closes its side: closing it with
 /// unread input would send a reset, and the peer may then lose the close frame.
 pub(super) fn finish_close<S: System>(core: &mut Core<S>, token: Token) {
     let deadline_ms = core.clock.now_ms() + CLOSE_TIMEOUT_MS;
     let Some(connection) = core.connections.get_mut(token) else { return };
     let Phase::Closing { half_closed, .. } = &mut connection.phase else { return };
-    if !*half_closed && connection.outbox.is_empty() {
+    if !*half_closed {
         *half_closed = true;
         connection.deadline_ms = deadline_ms;
         let is_done = connection.has_ended() || connection.class != ConnectionClass::Regular;
@@ -71,13 +71,11 @@ pub(super) fn finish_close<S: System>(core: &mut Core<S>, token: Token) {
 
 /// Handles the end of the peer's input. Queued output is still written. A player that sent no close frame is disconnected.
 pub(super) fn handle_eof<S: System>(core: &mut Core<S>, token: Token) {
-    let is_reconnecting = core.sessions.pending.contains(token);
     let Some(connection) = core.connections.get_mut(token) else { return };
     connection.end_input();
     match connection.phase {
-        // Requests that have arrived are answered first; the HTTP slice that finds none left closes the connection.
-        Phase::Http(_) if !is_reconnecting => {}
         Phase::Closing { half_closed: false, .. } if !connection.outbox.is_empty() => {}
+        // HTTP is read only once no request is left to answer.
         _ => disconnect(core, token),
     }
 }

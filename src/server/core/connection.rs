@@ -271,13 +271,6 @@ impl<S: Read + Write> Connection<S> {
         self.input = Input::Ended;
     }
 
-    /// Makes the next read return the end of the input again, if it has been returned before.
-    pub fn repeat_end(&mut self) {
-        if self.has_ended() {
-            self.input = Input::Ending;
-        }
-    }
-
     /// Whether to read from the connection now. A player with `replies_max` bytes of backlog is not read, which bounds its
     /// replies to that plus the replies of one read. HTTP is read only after the previous response has been written. A closing
     /// connection is read to drain it.

@@ -361,8 +361,6 @@ fn upgrade_to_player<S: System>(
     let Phase::Http(http) = std::mem::replace(&mut connection.phase, Phase::Dead) else {
         unreachable!("only HTTP connections are upgraded")
     };
-    // If the end of the peer's input was already read, another read reports it again.
-    connection.repeat_end();
     let out = connection.outbox.bytes();
     let set_cookie =
         session_token.map(|session_token| session_token.set_cookie(port, &core.config.cookie_path, is_https));

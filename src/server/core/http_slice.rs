@@ -80,7 +80,6 @@ fn serve_connection<S: System>(core: &mut Core<S>, token: Token, pool: &Pool) {
     if answered {
         took |= write_response(core, token);
     }
-    finish_half_closed(core, token, answered);
     update_activity(core, token, took, answered);
 }
 
@@ -139,16 +138,6 @@ fn read_http<S: System>(core: &mut Core<S>, token: Token) -> bool {
             close::disconnect(core, token);
             false
         }
-    }
-}
-
-/// Closes a half-closed connection once all its requests are answered.
-fn finish_half_closed<S: System>(core: &mut Core<S>, token: Token, answered: bool) {
-    let Some(connection) = core.connections.get(token) else { return };
-    let Phase::Http(http) = &connection.phase else { return };
-    let may_hold_more = answered && !http.head.is_empty();
-    if connection.has_ended() && connection.outbox.is_empty() && !may_hold_more {
-        close::disconnect(core, token);
     }
 }
 
