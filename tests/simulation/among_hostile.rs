@@ -47,7 +47,7 @@ impl Simulation {
             let at = world.position(slot);
             let (_, limit) = self.hostiles.limits.entry(id).or_insert_with(|| (tick, SpeedLimit::new()));
             if let Err(error) = limit.observe((at.x, at.y)) {
-                panic!("SIMULATION_SEED={}: player {id}: {error}", self.seed);
+                panic!("player {id}: {error}");
             }
         }
     }
@@ -112,11 +112,7 @@ impl Simulation {
             }
             (0..SETTLE_TICKS).for_each(|_| self.step(&mut pool));
             self.count_hostiles();
-            assert!(
-                !self.hostiles.ids.is_empty(),
-                "SIMULATION_SEED={}: no hostile player is in the world",
-                self.seed
-            );
+            assert!(!self.hostiles.ids.is_empty(), "no hostile player is in the world");
             self.check(Strictness::SomeMoving);
             // Once the hostile players stop, they are checked like honest ones.
             self.hostiles.ids.clear();

@@ -113,13 +113,13 @@ fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
                 assert_eq!(
                     (u32::from(here.x), u32::from(here.y)),
                     claim,
-                    "SIMULATION_SEED={seed}: {network:?}: refused at {at_ms} ms"
+                    "{network:?}: refused at {at_ms} ms"
                 );
             }
             _ => {}
         }
     }
-    assert_eq!(arena.metrics().rate_limited_total, 0, "SIMULATION_SEED={seed}: {network:?}");
+    assert_eq!(arena.metrics().rate_limited_total, 0, "{network:?}");
     arena.assert_no_violations();
 }
 

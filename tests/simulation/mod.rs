@@ -10,7 +10,7 @@
 //! is visible more than 48 units outside the rectangle. While some players move, positions may be off by a
 //! client step and the delay of a snapshot; once all have stopped, they are exact.
 //!
-//! A failure prints its seed: `SIMULATION_SEED=<seed> cargo test simulation` repeats that run.
+//! A failure prints the seeds up to its own: `SIMULATION_SEED=<seed> cargo test simulation` repeats that run.
 //! `SIMULATION_SEEDS=1000` runs more seeds than the default.
 
 mod among_hostile;
@@ -29,8 +29,6 @@ pub mod peer;
 mod replicas;
 mod short_stays;
 mod stalls;
-
-use std::ops::Range;
 
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::{Closed, Metrics};
@@ -62,7 +60,6 @@ const REPLIES_BYTES_MAX: usize = 100;
 
 /// The state of one run.
 struct Simulation {
-    seed: u64,
     random: Random,
     host: Host,
     peers: Vec<Peer>,
@@ -89,7 +86,6 @@ impl Simulation {
         config.spawn_max_x = [300, 900, 2000][random.below(3) as usize];
         config.spawn_max_y = config.spawn_max_x;
         Self {
-            seed,
             random,
             host: start(config),
             peers: Vec::new(),
@@ -223,62 +219,56 @@ impl Simulation {
         (0..FAREWELL_TICKS).for_each(|_| self.step(pool));
         self.check_counters();
         let closed = self.metrics().closed.total();
-        assert_eq!(self.host.core.census(), Census::default(), "SIMULATION_SEED={}", self.seed);
-        assert_eq!(closed, self.metrics().connections_upgraded_total, "SIMULATION_SEED={}", self.seed);
+        assert_eq!(self.host.core.census(), Census::default());
+        assert_eq!(closed, self.metrics().connections_upgraded_total);
     }
 
     /// Checks that the server's counters are those of the simulation.
     fn check_counters(&self) {
-        let (seed, metrics, machine) = (self.seed, self.metrics(), self.host.core.system());
+        let (metrics, machine) = (self.metrics(), self.host.core.system());
         let census = self.host.core.census();
         let closed = metrics.closed.total();
-        assert_eq!(metrics.connections_accepted_total, machine.accepted, "SIMULATION_SEED={seed}");
-        assert_eq!(metrics.bytes_in_total, machine.kernel.bytes_in.get(), "SIMULATION_SEED={seed}");
-        assert_eq!(metrics.bytes_out_total, machine.kernel.bytes_out.get(), "SIMULATION_SEED={seed}");
-        assert_eq!(census.connections, machine.kernel.open.get(), "SIMULATION_SEED={seed}");
-        assert_eq!(
-            metrics.connections_upgraded_total,
-            closed + census.players as u64,
-            "SIMULATION_SEED={seed}"
-        );
+        assert_eq!(metrics.connections_accepted_total, machine.accepted);
+        assert_eq!(metrics.bytes_in_total, machine.kernel.bytes_in.get());
+        assert_eq!(metrics.bytes_out_total, machine.kernel.bytes_out.get());
+        assert_eq!(census.connections, machine.kernel.open.get());
+        assert_eq!(metrics.connections_upgraded_total, closed + census.players as u64);
         // A connection may break before the client has received what was sent to it.
         let upgrades =
             self.upgrades + self.peers.iter().filter(|peer| peer.stream.status == Some(101)).count() as u64;
-        assert!(upgrades <= metrics.connections_upgraded_total, "SIMULATION_SEED={seed}");
+        assert!(upgrades <= metrics.connections_upgraded_total);
         let frames =
             self.frames + self.peers.iter().flat_map(|peer| peer.stream.frames.values()).sum::<u64>();
-        assert!(frames <= metrics.frames_out.total(), "SIMULATION_SEED={seed}");
-        assert_eq!(metrics.refused.total(), 0, "SIMULATION_SEED={seed}: {:?}", metrics.refused);
+        assert!(frames <= metrics.frames_out.total());
+        assert_eq!(metrics.refused.total(), 0, "{:?}", metrics.refused);
     }
 
     fn check(&self, strictness: Strictness) {
-        assert!(self.peers.len() > 5, "seed {}: too few players for a meaningful check", self.seed);
+        assert!(self.peers.len() > 5, "too few players for a meaningful check");
         let dropped = if self.hostiles.target_count == 0 { self.metrics().rate_limited_total } else { 0 };
         let faults = self.metrics().protocol_errors.total() + dropped;
-        assert_eq!(faults, 0, "SIMULATION_SEED={}: messages of honest clients were refused", self.seed);
+        assert_eq!(faults, 0, "messages of honest clients were refused");
         for peer in self.peers.iter().filter(|peer| peer.hostile.is_none()) {
             let hostile = &self.hostiles.ids;
             if let Err(difference) = check::check(peer, self.engine(), hostile, self.now_ms(), strictness) {
                 let player = peer.replica.own_id();
-                panic!(
-                    "SIMULATION_SEED={}: {strictness:?}, replica of player {player:?}: {difference}",
-                    self.seed
-                );
+                panic!("{strictness:?}, replica of player {player:?}: {difference}");
             }
         }
         let expected = [Closed::ByPeer, Closed::Reset, Closed::Left, Closed::TakenOver];
         let expected = expected.map(|reason| self.metrics().closed[reason]).iter().sum::<u64>();
         let all: Vec<_> = self.metrics().closed.iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(self.metrics().closed.total(), expected, "SIMULATION_SEED={}: {all:?}", self.seed);
+        assert_eq!(self.metrics().closed.total(), expected, "{all:?}");
     }
 }
 
-fn seeds() -> Range<u64> {
+fn seeds() -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
-    match number("SIMULATION_SEED") {
+    let seeds = match number("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("SIMULATION_SEEDS").unwrap_or(SEEDS_BY_DEFAULT),
-    }
+    };
+    seeds.inspect(|seed| println!("SIMULATION_SEED={seed}"))
 }
 
 #[test]

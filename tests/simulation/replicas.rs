@@ -107,13 +107,11 @@ fn a_hostile_player_is_drawn_near_its_position() {
                 }
                 arena.step(pool);
                 let here = arena.position(player);
-                limit
-                    .observe((here.x, here.y))
-                    .unwrap_or_else(|error| panic!("SIMULATION_SEED={seed}: {error}"));
+                limit.observe((here.x, here.y)).unwrap_or_else(|error| panic!("{error}"));
                 let worst = worst(arena, player);
                 assert!(
                     worst <= f64::from(LEAPING) + SLACK,
-                    "SIMULATION_SEED={seed}: drawn {worst} units off with strategy {}",
+                    "drawn {worst} units off with strategy {}",
                     hostile.strategy
                 );
             }
@@ -121,10 +119,7 @@ fn a_hostile_player_is_drawn_near_its_position() {
             let (vector, sequence) = (Vector::ZERO, hostile.sequence + 1);
             arena.send(pool, player, &ClientMessage::Move { vector, sequence, claim: None });
             arena.run_for(pool, 6_000);
-            assert!(
-                worst(arena, player) < f64::EPSILON,
-                "SIMULATION_SEED={seed}: the player has stopped, but not in all replicas"
-            );
+            assert!(worst(arena, player) < f64::EPSILON, "the player has stopped, but not in all replicas");
         });
     }
 }
