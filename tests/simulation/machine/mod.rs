@@ -7,7 +7,7 @@ pub mod socket;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind};
+use std::io::{self, Error, ErrorKind};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,8 +36,12 @@ const START_NS: u64 = 5_000 * NS_PER_MS;
 /// The wall clock at the start, in milliseconds since 1970.
 const START_UNIX_MS: u64 = 1_800_000_000_000;
 
-/// `EMFILE` of Linux.
+/// Errors of Linux.
 const EMFILE: i32 = 24;
+const ENOMEM: i32 = 12;
+
+/// Duration of a reload.
+const RELOAD_NS: u64 = 50 * NS_PER_MS;
 
 /// One end of a connection as its client holds it.
 pub type ClientEnd = Rc<RefCell<Pipe>>;
@@ -61,8 +65,15 @@ pub struct Machine {
     pub aborted: usize,
     /// Connections that `accept` returned.
     pub accepted: u64,
-    /// The result of the reload in progress.
-    pub reload: Option<Reloaded>,
+    /// Numbers of the next accepts, and of the next registrations, that fail for lack of memory.
+    pub failing_accepts: u32,
+    pub failing_registrations: u32,
+    /// Accepted connections that could not be registered.
+    pub unregistered: u64,
+    /// The configuration that a reload reads, or its problems. Without one, a reload can't start.
+    pub on_disk: Option<Result<Config, String>>,
+    /// The end of the reload in progress, and what it has read.
+    reload: Option<(u64, Result<Config, String>)>,
 }
 
 impl Machine {
@@ -79,6 +90,10 @@ impl Machine {
             descriptors_max: usize::MAX,
             aborted: 0,
             accepted: 0,
+            failing_accepts: 0,
+            failing_registrations: 0,
+            unregistered: 0,
+            on_disk: None,
             reload: None,
         }
     }
@@ -126,7 +141,10 @@ impl System for Machine {
     fn accept(&mut self, listener: Listener) -> Accepted<ServerEnd> {
         // Linux reports exhaustion even if the backlog is empty.
         if self.is_exhausted() {
-            return Accepted::NoDescriptor(io::Error::from_raw_os_error(EMFILE));
+            return Accepted::NoDescriptor(Error::from_raw_os_error(EMFILE));
+        }
+        if take_one(&mut self.failing_accepts) {
+            return Accepted::NoMemory(Error::from_raw_os_error(ENOMEM));
         }
         let Some((pipe, address)) = self.backlogs[listener as usize].pop_front() else {
             return Accepted::None;
@@ -140,6 +158,10 @@ impl System for Machine {
     }
 
     fn register(&mut self, socket: &mut ServerEnd, token: Token) -> io::Result<()> {
+        if take_one(&mut self.failing_registrations) {
+            self.unregistered += 1;
+            return Err(Error::from_raw_os_error(ENOMEM));
+        }
         socket.pipe.borrow_mut().register(token);
         self.sockets.insert(token, Rc::clone(&socket.pipe));
         Ok(())
@@ -166,12 +188,22 @@ impl System for Machine {
     }
 
     fn begin_reload(&mut self, _: Arc<Assets>) -> io::Result<()> {
-        if self.reload.is_some() { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
+        let read = self.on_disk.clone().ok_or(ErrorKind::WouldBlock)?;
+        self.reload = Some((self.now_ns.get() + RELOAD_NS, read));
+        Ok(())
     }
 
     fn finish_reload(&mut self) -> Option<Reloaded> {
-        self.reload.take()
+        let now_ns = self.now_ns.get();
+        let (_, read) = self.reload.take_if(|(end_ns, _)| now_ns >= *end_ns)?;
+        Some(read.map(|config| (config, Assets::default())))
     }
+}
+
+fn take_one(count: &mut u32) -> bool {
+    let is_left = *count > 0;
+    *count -= u32::from(is_left);
+    is_left
 }
 
 /// A server on its machine.

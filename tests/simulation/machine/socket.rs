@@ -96,6 +96,8 @@ pub struct Pipe {
     pub is_closed: bool,
     /// A write returned `EAGAIN`, and room has not been reported since.
     needs_room: bool,
+    /// The last write found no room.
+    pub is_blocked: bool,
     has_edge: bool,
     broken: Option<ErrorKind>,
 }
@@ -115,6 +117,7 @@ impl Pipe {
             is_shut_down: false,
             is_closed: false,
             needs_room: false,
+            is_blocked: false,
             has_edge: false,
             broken: None,
         }))
@@ -169,6 +172,16 @@ impl Pipe {
     /// Whether the client can expect nothing more.
     pub fn is_over(&self) -> bool {
         self.broken.is_some() || self.is_client_gone || self.is_shut_down && self.written.is_empty()
+    }
+
+    /// Whether the client has closed its socket, or the connection has broken.
+    pub fn is_gone(&self) -> bool {
+        self.is_client_gone || self.broken.is_some()
+    }
+
+    /// Whether the server holds the connection open.
+    pub fn is_served(&self) -> bool {
+        self.token.is_some() && !self.is_closed
     }
 
     /// A closed client answers even the probe of a full window with a reset.
@@ -231,7 +244,7 @@ impl Pipe {
     /// The number of bytes a write may accept, or its error.
     fn limit(&mut self, wanted: usize) -> io::Result<usize> {
         match self.next_fault() {
-            None | Some(Fault::Short) if self.broken.is_some() => {}
+            None | Some(Fault::Short | Fault::Again) if self.broken.is_some() => {}
             None => return Ok(wanted),
             Some(Fault::Short) => return Ok(wanted.min(1)),
             Some(Fault::Again) => return Ok(0),
@@ -269,6 +282,7 @@ impl Pipe {
         {
             wanted = wanted.min(position - self.written_total);
         }
+        self.is_blocked = !self.has_room();
         let count = self.limit(wanted)?;
         if count == 0 {
             self.needs_room = true;
