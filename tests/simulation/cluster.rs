@@ -11,7 +11,7 @@ use game_client::ClientMessage;
 use pixi_game_server::cluster::Node;
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_BOOTSTRAP_MS, LEASE_IDS};
-use pixi_game_server::ops::metrics::FrameOut;
+use pixi_game_server::ops::metrics::{FrameOut, Reconnect};
 use pixi_game_server::ops::secret::Secret;
 use pixi_game_server::replication::Viewer;
 use pixi_game_server::replication::pool::Pool;
@@ -63,7 +63,6 @@ impl ClusterNode {
 }
 
 struct Cluster {
-    seed: u64,
     random: Random,
     tick: u64,
     nodes: Vec<ClusterNode>,
@@ -80,10 +79,10 @@ impl Cluster {
         let redis = Redis::new(seed);
         let nodes = (0..WORLDS).map(|number| ClusterNode::new(seed, number, &redis)).collect();
         let random = Random::new(seed ^ 0xc1u64);
-        let mut cluster = Self { seed, random, tick: 0, nodes, redis, ids: Rc::default(), has_forger };
+        let mut cluster = Self { random, tick: 0, nodes, redis, ids: Rc::default(), has_forger };
         while cluster.nodes.iter().any(|member| member.world().ids_left() == 0) {
             cluster.step(pool);
-            assert!(cluster.tick < CHAOS_TICKS, "SIMULATION_SEED={seed}: no ids");
+            assert!(cluster.tick < CHAOS_TICKS, "no ids");
         }
         cluster
     }
@@ -111,23 +110,14 @@ impl Cluster {
     fn check_invariants(&self) {
         for member in &self.nodes {
             let (own, ghosts) = (all_updates(member.world(), false), all_updates(member.world(), true));
-            assert_eq!(
-                own.len() + ghosts.len(),
-                member.world().population(),
-                "SIMULATION_SEED={}",
-                self.seed
-            );
+            assert_eq!(own.len() + ghosts.len(), member.world().population());
             for (id, ghost) in &ghosts {
                 let is_valid = !member.node().ids().is_own(*id)
                     && ghost.position.x <= 2_000
                     && ghost.position.y <= 2_000;
-                assert!(is_valid, "SIMULATION_SEED={}: {ghost:?}", self.seed);
+                assert!(is_valid, "{ghost:?}");
             }
-            assert!(
-                member.node().ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS,
-                "SIMULATION_SEED={}",
-                self.seed
-            );
+            assert!(member.node().ids().end() < 1_001 + IDS_LEAD_MAX + 6 * LEASE_IDS);
         }
     }
 
@@ -204,12 +194,56 @@ impl Cluster {
             }
             (0..SETTLE_TICKS).for_each(|_| cluster.step(&mut pool));
             cluster.check(Strictness::AllStopped);
+            if !has_forger {
+                cluster.check_sessions(&mut pool);
+                cluster.check_drain(&mut pool);
+            }
             for member in &mut cluster.nodes {
                 let refused = member.simulation.metrics().bus_refused_total;
-                assert!(has_forger || refused == 0, "SIMULATION_SEED={seed}: {refused} messages refused");
+                assert!(has_forger || refused == 0, "{refused} messages refused");
                 member.simulation.part(&mut pool);
             }
         });
+    }
+
+    /// Sessions that nodes handed out to returning clients.
+    fn hits(&self) -> u64 {
+        self.nodes.iter().map(|member| member.simulation.metrics().reconnects[Reconnect::Hit]).sum()
+    }
+
+    /// One node hands out a session, once.
+    fn check_sessions(&mut self, pool: &mut Pool) {
+        let hits = self.hits();
+        let Simulation { peers, random, .. } = &mut self.nodes[0].simulation;
+        let cookie = peers[0].stream.cookie.clone();
+        peers[0].leave(random);
+        (0..TICK_RATE_HZ).for_each(|_| self.step(pool));
+        for at in [1, 0] {
+            self.nodes[at].join(cookie.as_deref());
+            (0..2 * TICK_RATE_HZ).for_each(|_| self.step(pool));
+        }
+        assert_eq!(self.hits() - hits, 1);
+    }
+
+    /// The players of a draining node continue on the others.
+    fn check_drain(&mut self, pool: &mut Pool) {
+        let mut drained = self.nodes.remove(0).simulation;
+        let (players, hits) = (drained.peers.len(), self.hits());
+        drained.cookies.clear();
+        drained.host.core.drain();
+        while !drained.host.core.is_over() {
+            drained.step(pool);
+            self.step(pool);
+        }
+        assert_eq!((drained.peers.len(), drained.cookies.len()), (0, players));
+        for (n, cookie) in drained.cookies.iter().enumerate() {
+            let others = self.nodes.len();
+            self.nodes[n % others].join(Some(cookie));
+            self.step(pool);
+        }
+        (0..SETTLE_TICKS).for_each(|_| self.step(pool));
+        assert_eq!(self.hits() - hits, players as u64);
+        self.check(Strictness::AllStopped);
     }
 
     fn check(&self, strictness: Strictness) {
@@ -218,27 +252,16 @@ impl Cluster {
         }
         for (here, member) in self.nodes.iter().enumerate() {
             let mut ghosts: BTreeMap<u32, GhostUpdate> = all_updates(member.world(), true);
-            assert!(
-                !ghosts.is_empty(),
-                "SIMULATION_SEED={}: no player of the other worlds to compare",
-                self.seed
-            );
+            assert!(!ghosts.is_empty(), "no player of the other worlds to compare");
             for (there, other) in self.nodes.iter().enumerate().filter(|&(there, _)| there != here) {
                 for (id, truth) in all_updates(other.world(), false) {
                     let ghost = ghosts.remove(&id);
                     if let Err(difference) = self.compare(member, truth, ghost, strictness) {
-                        panic!(
-                            "SIMULATION_SEED={}: {strictness:?}, world {here}, player {id} of {there}: {difference}",
-                            self.seed
-                        );
+                        panic!("{strictness:?}, world {here}, player {id} of {there}: {difference}");
                     }
                 }
             }
-            assert!(
-                ghosts.is_empty(),
-                "SIMULATION_SEED={}: world {here}: no node owns {ghosts:?}",
-                self.seed
-            );
+            assert!(ghosts.is_empty(), "world {here}: no node owns {ghosts:?}");
         }
     }
 
@@ -310,9 +333,9 @@ impl ClusterNode {
         off(here.x, place.x) <= half_width && off(here.y, place.y) <= half_height
     }
 
-    fn join_watcher(&mut self) {
+    fn join(&mut self, cookie: Option<&str>) {
         let Simulation { host, random, peers, .. } = &mut self.simulation;
-        peers.push(Peer::connect(host, None, random));
+        peers.push(Peer::connect(host, cookie, random));
     }
 }
 
@@ -322,7 +345,7 @@ fn an_attack_is_visible_on_every_node_even_if_the_attacker_leaves() {
     std::thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
         let (mut cluster, mut expected) = (Cluster::start(1, false, &mut pool), [0; 2]);
-        (0..2).for_each(|world| cluster.nodes[world].join_watcher());
+        (0..2).for_each(|world| cluster.nodes[world].join(None));
         (0..2 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool));
         for member in &mut cluster.nodes[..2] {
             let Simulation { host, random, peers, .. } = &mut member.simulation;
