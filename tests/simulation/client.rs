@@ -114,6 +114,7 @@ pub fn refusal(status: u16, body: &str) -> Option<&'static str> {
 }
 
 /// A client of a crowd, by what it sends and how it reads.
+#[expect(clippy::struct_excessive_bools, reason = "each flag is an independent fact about the client")]
 pub struct Client {
     pub pipe: ClientEnd,
     pub stream: ClientStream,
@@ -130,9 +131,13 @@ pub struct Client {
     is_valid: bool,
     /// It sends no message unasked.
     pub is_idle: bool,
+    /// Its handshake continues a session.
+    pub has_cookie: bool,
     pub acks: Vec<u32>,
     pub moves: u32,
     pub leaves_at: u64,
+    /// The reason for which the server counts the way it left.
+    farewell: &'static str,
     /// Steps for which the server could not write to it.
     blocked_steps: u64,
 }
@@ -174,9 +179,11 @@ impl Client {
             is_patient: true,
             is_valid: true,
             is_idle: true,
+            has_cookie: false,
             acks: Vec::new(),
             moves: 0,
             leaves_at: u64::MAX,
+            farewell: "",
             blocked_steps: 0,
         }
     }
@@ -217,6 +224,7 @@ impl Client {
                 if is_player {
                     client.targets.push("GET /ws");
                     client.unsent.extend(handshake(cookie));
+                    client.has_cookie = cookie.is_some();
                 }
                 client.stream.heads =
                     client.targets.iter().map(|target| target.starts_with("HEAD")).collect();
@@ -267,13 +275,38 @@ impl Client {
             && (self.stream.is_last || self.stream.responses.len() >= self.targets.len())
     }
 
+    /// Why the server closed this player, by its Close or by the way it left.
+    pub fn end(&self) -> &'static str {
+        match self.stream.why.as_str() {
+            "nothing heard" => "idle",
+            "gone on elsewhere" => "taken_over",
+            "too many messages" => "flood",
+            "text messages are not understood here" => "text",
+            "no message is that long" => "too_long",
+            "broken framing" | "a close reason must be UTF-8" => "protocol_error",
+            _ if self.stream.is_closed => "by_peer",
+            _ => self.farewell,
+        }
+    }
+
     /// Leaves in any way, often with a last message.
     fn leave(&mut self, random: &mut Random) {
-        if self.is_attentive() {
-            self.send(BINARY, &ClientMessage::Direction(Facing::Left).to_bytes());
+        let (is_attentive, way) = (self.is_attentive(), random.below(6));
+        self.farewell = "reset";
+        match way {
+            3 if is_attentive => {
+                self.send(CLOSE, &1_000_u16.to_be_bytes());
+                self.farewell = "by_peer";
+            }
+            4 if is_attentive => {
+                self.send(BINARY, &ClientMessage::Leave.to_bytes());
+                self.farewell = "left";
+            }
+            _ if is_attentive => self.send(BINARY, &ClientMessage::Direction(Facing::Left).to_bytes()),
+            _ => {}
         }
         let mut pipe = self.pipe.borrow_mut();
-        match random.below(6) {
+        match way {
             0 => pipe.break_with(ErrorKind::ConnectionReset),
             1 => pipe.break_with(ErrorKind::TimedOut),
             // Vanishes: the server hears nothing of it any more.
@@ -285,8 +318,9 @@ impl Client {
         }
     }
 
-    /// Sends a part, and reads a part. Returns whether the client is still there.
+    /// Reads a part, and sends a part. Returns whether the client is still there.
     pub fn act(&mut self, step: u64, random: &mut Random) -> bool {
+        let is_over = self.receive();
         let may_leave = !self.is_patient || self.stream.status == Some(101);
         let has_all = self.is_patient && self.is_done() && self.leaves_at < u64::MAX;
         if may_leave && step >= self.leaves_at || has_all {
@@ -308,11 +342,15 @@ impl Client {
         } else if !pipe.incoming_ended {
             pipe.deliver(&sent);
         }
+        !is_over
+    }
+
+    /// Reads a part. Returns whether the connection is over.
+    fn receive(&mut self) -> bool {
+        let was_attentive = self.is_attentive();
+        let mut pipe = self.pipe.borrow_mut();
         let bytes = pipe.fetch(self.reads);
         self.blocked_steps = if pipe.is_blocked && pipe.is_served() { self.blocked_steps + 1 } else { 0 };
-        let is_over = pipe.is_over();
-        drop(pipe);
-        let was_attentive = self.is_attentive();
         let acks = &mut self.acks;
         let replies = self.stream.receive(&bytes, |payload| {
             if let [8, _, _, _, _, _, _, _, _, sequence @ ..] = payload {
@@ -320,11 +358,10 @@ impl Client {
             }
         });
         self.unsent.extend(replies);
-        let acks = &self.acks;
         assert!(acks.is_sorted_by(|a, b| a < b), "a MOVE is acknowledged once, in order: {acks:?}");
         assert!(acks.last().is_none_or(|last| *last <= self.moves));
         assert!(!was_attentive || self.stream.why != "nothing heard", "it has answered every ping");
         assert!(self.blocked_steps < STALL_STEPS, "it is not given up");
-        !is_over
+        pipe.is_over()
     }
 }

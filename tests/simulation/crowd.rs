@@ -71,9 +71,18 @@ struct Crowd {
     cookies: Vec<String>,
     /// The content of a page.
     page: String,
-    /// Refusals that clients saw, by reason, and the clients without an answer.
-    refused: BTreeMap<&'static str, u64>,
+    seen: Seen,
+}
+
+/// What clients saw.
+#[derive(Default)]
+struct Seen {
+    /// Refusals and ends, by reason.
+    reasons: BTreeMap<&'static str, u64>,
+    /// Clients without an answer.
     unanswered: u64,
+    /// Players with a cookie, and refused handshakes with one.
+    reconnects: [u64; 2],
 }
 
 impl Crowd {
@@ -87,8 +96,7 @@ impl Crowd {
             left: Vec::new(),
             cookies: Vec::new(),
             page: String::new(),
-            refused: BTreeMap::new(),
-            unanswered: 0,
+            seen: Seen::default(),
         }
     }
 
@@ -184,7 +192,7 @@ impl Crowd {
         assert_eq!(metrics.closed.total(), ended, "{:?}", metrics.closed);
     }
 
-    /// Counts the refusals that a client saw, and checks the pages that it received.
+    /// Counts what a client saw, and checks the pages that it received.
     fn recount(&mut self, client: &Client) {
         for ((status, body), target) in client.stream.responses.iter().zip(&client.targets) {
             match (status, *target) {
@@ -193,19 +201,21 @@ impl Crowd {
                 _ => {}
             }
         }
-        for (status, body) in &client.stream.responses {
-            if let Some(reason) = refusal(*status, body) {
-                *self.refused.entry(reason).or_default() += 1;
-            }
+        let is_player = client.stream.status == Some(101);
+        let refusals = client.stream.responses.iter().filter_map(|(status, body)| refusal(*status, body));
+        for reason in refusals.chain(is_player.then(|| client.end())) {
+            *self.seen.reasons.entry(reason).or_default() += 1;
         }
-        self.unanswered += u64::from(!client.is_done() && client.stream.status != Some(101));
+        self.seen.unanswered += u64::from(!client.is_done() && !is_player);
+        self.seen.reconnects[usize::from(!is_player)] += u64::from(client.has_cookie);
     }
 
-    /// Patient clients see every refusal, or the end of the connection without one.
+    /// Patient clients see every refusal and the end of every player, or else the end of the connection without an answer.
     fn run_patient(&mut self, pool: &mut Pool) {
-        (self.refused, self.unanswered) = (BTreeMap::new(), 0);
-        let refused_before: BTreeMap<_, _> = self.metrics().refused.iter().collect();
+        let Metrics { refused, closed, reconnects, .. } = self.metrics();
+        let (refused_before, closed_before, reconnects_before) = (*refused, *closed, reconnects.total());
         let unregistered_before = self.host.core.system().unregistered;
+        self.seen = Seen::default();
         for step in 0.. {
             if step < PATIENT_STEPS {
                 self.disturb(step, true);
@@ -215,9 +225,12 @@ impl Crowd {
             self.step(step, pool);
             assert!(step < 10 * PATIENT_STEPS, "clients wait for ever");
         }
+        let (after, seen) = (self.host.core.metrics(), &self.seen);
         let mut unanswered = self.host.core.system().unregistered - unregistered_before;
-        for (reason, count) in self.metrics().refused.iter() {
-            let (count, seen) = (count - refused_before[reason], self.refused.get(reason).unwrap_or(&0));
+        let refused = after.refused.iter().zip(refused_before.iter());
+        let closed = after.closed.iter().zip(closed_before.iter());
+        for ((reason, after), (_, before)) in refused.chain(closed) {
+            let (count, seen) = (after - before, seen.reasons.get(reason).unwrap_or(&0));
             match reason {
                 "handshake_timeout" | "handshake_displaced" | "proxy_header" | "descriptors" => {
                     unanswered += count - seen;
@@ -225,7 +238,11 @@ impl Crowd {
                 _ => assert_eq!(count, *seen, "{reason}"),
             }
         }
-        assert_eq!(unanswered, self.unanswered, "{:?}", self.metrics().refused);
+        assert_eq!(unanswered, seen.unanswered, "{:?}", after.refused);
+        let reconnects = after.reconnects.total() - reconnects_before;
+        let [players, refused] = seen.reconnects;
+        // A handshake may be refused before its cookie counts.
+        assert!((players..=players + refused).contains(&reconnects), "{reconnects} of {players} + {refused}");
     }
 
     /// Every attentive player gets the ack of its last MOVE: after bursts, and after one that it could not read.
