@@ -10,12 +10,10 @@ use std::ops::Range;
 /// Longest game message from a client, in bytes. A longer one closes the connection with code 1009.
 pub const MESSAGE_BYTES_MAX: usize = 64;
 
-/// Longest payload of a WebSocket control frame, in bytes (RFC 6455, section 5.5). No valid frame from a client
-/// is longer.
+/// Longest payload of a WebSocket control frame, in bytes (RFC 6455, section 5.5). No valid client frame is longer.
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
-/// Id of the first player. Ids only grow, because the client takes the highest id in its first `GAME_STATE` as
-/// its own.
+/// Id of the first player. Ids only grow: the client takes the highest id in its first `GAME_STATE` as its own.
 pub const PLAYER_ID_FIRST: u32 = 1001;
 
 /// Simulation steps per second of the browser client, at any tick rate of the server.
@@ -29,19 +27,17 @@ pub const VIEWPORT_SIDE_MIN: u16 = 100;
 
 // ---- Movement ------------------------------------------------------------------------------------------------
 
-/// Largest distance between a claimed position and the simulated one, in units (Euclidean). A claim farther off
-/// is refused.
+/// Largest Euclidean distance between a claimed position and the simulated one, in units. A farther claim is refused.
 pub const CLAIM_DISTANCE_MAX: i32 = 50;
 
-/// Capacity of a player's reconciliation budget, in units of lead over the simulated path. A claim that needs
-/// more lead than the budget holds is refused.
+/// Capacity of a player's reconciliation budget, in units of lead over the simulated path. A larger lead is refused.
 pub const RECONCILIATION_BUDGET_MAX: i32 = 50;
 
 /// Refill rate of the reconciliation budget, in units per second: a quarter of the client's walking speed.
 pub const RECONCILIATION_REFILL_PER_S: u32 = 24;
 
-/// Distance between a player and its drawn position beyond which it has jumped, in units. A snapshot is then due for
-/// its viewers.
+/// Distance between a player and its drawn position beyond which it has jumped, in units. Viewers then need a
+/// snapshot.
 pub const JUMP_DISTANCE: i32 = 16;
 
 /// The jump distance for viewers that receive vectors with the flush delay, in units. An honest player's delays
@@ -60,12 +56,11 @@ pub const JUMP_INTERVAL_MS: u32 = 4_000;
 /// Largest number of jumps a player can save up.
 pub const JUMPS_MAX: u64 = 3;
 
-/// Age of a moving player's last MOVE with a claim at which the player is stopped, in milliseconds. A hidden
-/// browser tab sends no key release.
+/// Age of the last MOVE with a claim at which the player is stopped, in milliseconds. A hidden tab sends no key
+/// release.
 pub const MOVE_SILENCE_MS: u32 = 3_000;
 
-/// Time after the start of an attack within which another ATTACK is part of it, in milliseconds: a quarter of the
-/// client's animation.
+/// Time in which a repeated ATTACK belongs to the same attack, in milliseconds: a quarter of the client's animation.
 pub const ATTACK_REPEAT_MS: u32 = 250;
 
 // ---- Interest and snapshots ----------------------------------------------------------------------------------
@@ -77,8 +72,7 @@ pub const GRID_CELLS_PER_SIDE: usize = 128;
 /// to about 200 kB, and a snapshot must stay far below that.
 pub const INTEREST_SET_MAX: usize = 4_096;
 
-/// Hysteresis of the interest set: distance outside the viewer's rectangle at which a visible player leaves, in
-/// units.
+/// Hysteresis of the interest set: a visible player leaves this far outside the viewer's rectangle, in units.
 pub const INTEREST_LEAVE_MARGIN: u16 = 48;
 
 /// Shortest time a player stays in an interest set, in milliseconds. The client creates sprites asynchronously: a
@@ -96,8 +90,8 @@ pub const KEYFRAME_AFTER_MS: u32 = 1_000;
 /// loading its first sprite and would draw every listed player twice, permanently.
 pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
 
-/// Time within which a jump is followed by a snapshot to each viewer, in milliseconds. [`JUMP_SYNC_PAUSE_MS`] can
-/// delay it.
+/// Time within which a snapshot to each viewer follows a jump, in milliseconds, unless [`JUMP_SYNC_PAUSE_MS`] delays
+/// it.
 pub const JUMP_SYNC_MS: u32 = 1_000;
 
 /// Time in the world after which a player is certain to enter the interest sets of its nearest viewers, in
@@ -108,8 +102,7 @@ pub const ENTER_PRESENCE_MS: u32 = 250;
 /// changes. They don't count towards `MAX_CONNECTIONS`. At the bound, the player due next is removed early.
 pub const LINGERING_MAX: usize = 1_024;
 
-/// Shortest time between a snapshot and the next one that a jump causes for the same viewer, in milliseconds,
-/// regardless of how many players jump.
+/// Shortest time between a snapshot and the next one that jumps cause for the same viewer, in milliseconds.
 pub const JUMP_SYNC_PAUSE_MS: u32 = 2_000;
 
 /// Interest updates per viewer and second while the server is not under load.
@@ -173,8 +166,7 @@ pub const SUBSCRIPTION_UPDATE_MS: u64 = 250;
 /// Time a node stays subscribed to a region that none of its viewers sees any more, in milliseconds.
 pub const SUBSCRIPTION_LINGER_MS: u64 = 2_000;
 
-/// Interval between two published snapshots of a region, in milliseconds. A snapshot repairs
-/// earlier losses.
+/// Interval between two published snapshots of a region, in milliseconds. A snapshot repairs earlier losses.
 pub const REGION_SNAPSHOT_MS: u64 = 2_000;
 
 /// Number of snapshots published for a region after the node's last player has left it.
@@ -186,8 +178,8 @@ pub const HEARTBEAT_MS: u64 = 500;
 /// Silence after which a peer is considered down and its ghosts are removed, in milliseconds.
 pub const PEER_TIMEOUT_MS: u64 = 2_250;
 
-/// Time without a message about a region after which the peer's ghosts in it are removed, in milliseconds: two
-/// snapshot intervals and some slack.
+/// Silence about a region after which the peer's ghosts in it are removed, in milliseconds: two snapshots and some
+/// slack.
 pub const REGION_TIMEOUT_MS: u64 = 5_000;
 
 /// Largest number of peers in a cluster. Messages of further nodes are ignored.
@@ -197,8 +189,7 @@ pub const PEERS_MAX: usize = 256;
 /// bound the slot held longest is reused. If none is held, a new ghost is not shown.
 pub const GHOST_SLOTS_MAX: usize = 200_000;
 
-/// Largest number of regions, over all peers, for which a node keeps state; about 100 bytes each. Further regions
-/// are ignored.
+/// Largest number of regions kept over all peers; about 100 bytes each. Further regions are ignored.
 pub const PEER_REGIONS_MAX: usize = 64 * 1024;
 
 /// Time the slot of a removed ghost is held for its return, in milliseconds. By then every viewer that reads its
@@ -208,20 +199,27 @@ pub const GHOST_SLOT_HOLD_MS: u32 = 60_000;
 /// Number of ids in one lease. A node requests another lease while it has fewer ids than this left.
 pub const LEASE_IDS: u32 = 16_384;
 
-/// Largest lead of an announced id over the node's own counter, in ids: 256 node restarts at once consume as many. A
-/// larger claim is refused.
+/// Largest lead of an announced id over the own counter: 256 node restarts at once consume as many. More is refused.
 pub const IDS_LEAD_MAX: u32 = 256 * LEASE_IDS;
 
-/// Largest number of ids a whole cluster uses per second. Claims may lead by this much for each second since the
-/// last lease.
+/// Largest number of ids a cluster uses per second. For each second since the last lease claims may lead by as much.
 pub const IDS_PER_S_MAX: u64 = 1_000;
 
-/// Highest counter that a node accepts before its first lease. The ids above it last ten months at ten joins per
-/// second.
+/// Highest counter accepted before the first lease. The ids above it last ten months at ten joins per second.
 pub const IDS_FRESH_END_MAX: u32 = u32::MAX - (1 << 28);
 
 /// Largest number of leased id ranges that a node remembers.
 pub const ID_BLOCKS_MAX: usize = 4_096;
+
+/// Leases that a node gives up in a row because a peer has the same ids. Until another one is allowed, it refuses the
+/// claim.
+pub const LEASE_CONFLICTS_MAX: u64 = 4;
+
+/// Time after which one more lease may be given up, in milliseconds. A forger then needs 42 days to use up all ids.
+pub const LEASE_CONFLICT_INTERVAL_MS: u64 = 3_600_000;
+
+/// Largest number of ids in one message that belong to this node. The next snapshot shows others.
+pub const SHARED_IDS_MAX: usize = 64;
 
 /// Time a node without ids waits for peers to announce their ids before it creates the counter, in milliseconds.
 /// Longer than peers may take to reconnect to a bus that has lost all its data.
@@ -231,8 +229,7 @@ pub const LEASE_BOOTSTRAP_MS: u64 = 3_000;
 /// is repeated while the owner has not answered.
 pub const RECONNECT_LOOKUP_MS: u64 = 150;
 
-/// Time a handshake waits for the node that owns its session's player, in milliseconds. That node pings the
-/// player first.
+/// Time a handshake waits for the node that owns the session, in milliseconds. That node pings the player first.
 pub const RECONNECT_OWNER_MS: u64 = RECONNECT_PING_MS + 2 * RECONNECT_LOOKUP_MS;
 
 /// Shortest and longest backoff before the next attempt to connect to the bus, in milliseconds.
@@ -254,34 +251,29 @@ pub const ISOLATION_TIMEOUT_MS: u64 = 3_000;
 /// Longest time that shutdown waits for the last cluster messages to be sent, in milliseconds.
 pub const LINK_STOP_MS: u64 = 1_000;
 
-/// Largest number of commands queued for the bus. Further commands are dropped, as any bus message may be. The queue
-/// holds three seconds of publish rounds.
+/// Largest number of commands queued for the bus: three seconds of rounds. Like any bus message, others are dropped.
 pub const BUS_COMMANDS_MAX: usize = 64;
 
 /// Largest number of bytes in the commands queued for the bus. Further commands are dropped.
 pub const BUS_COMMANDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Largest number of peer messages queued for the event loop. Further messages are dropped; later snapshots
-/// repair the loss.
+/// Largest number of peer messages queued for the event loop. Others are dropped; snapshots repair the loss.
 pub const BUS_INBOX_MAX: usize = 8_192;
 
-/// Largest number of bytes in the peer messages queued for the event loop. Further messages are dropped; later
-/// snapshots repair the loss.
+/// Largest number of bytes in the queued peer messages. Further messages are dropped; snapshots repair the loss.
 pub const BUS_INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Largest number of peer messages processed per iteration of the event loop. The rest wait for the next
-/// iteration.
+/// Largest number of peer messages processed per iteration of the event loop; the rest waits.
 pub const BUS_POLL_MESSAGES: usize = 128;
 
-/// Largest number of bytes of peer messages processed per iteration of the event loop. The last message may
-/// exceed it.
+/// Largest number of bytes of peer messages processed per iteration of the event loop, exceeded by the last one.
 pub const BUS_POLL_BYTES: usize = 64 * 1024;
 
 /// Time for peer messages per iteration of the event loop, in nanoseconds. The last message may exceed it.
 pub const BUS_POLL_NS: u64 = 2_000_000;
 
-/// Pause of the bus after an iteration that used up its time, as a multiple of the time spent. It limits the bus
-/// to a quarter of the event loop's time.
+/// Pause of the bus after its time is used up, as a multiple of that time: a quarter of the event loop remains for
+/// it.
 pub const BUS_PAUSE_FACTOR: u64 = 3;
 
 /// Longest such pause, in nanoseconds. The process may have been suspended in the middle of an iteration.
@@ -293,8 +285,7 @@ pub const BUS_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// Largest message delay that is measured, in milliseconds. A larger one means a wrong clock or a forged time.
 pub const BUS_DELAY_MS_MAX: u64 = 60_000;
 
-/// Largest age of a tagged message, and largest lead of its sender's clock, in milliseconds. An older message is
-/// rejected as a replay.
+/// Largest age of a tagged message, and lead of its sender's clock, in milliseconds. An older one counts as a replay.
 pub const TAGGED_AGE_MS_MAX: u64 = 30_000;
 
 /// Allowed lengths of `CLUSTER_SECRET`, in bytes; the end is exclusive.
@@ -312,8 +303,7 @@ pub const NODE_NAME_BYTES_MAX: usize = 64;
 
 // ---- Connections ---------------------------------------------------------------------------------------------
 
-/// Longest HTTP request head, in bytes. The response to a longer one is 431. Cookies of a domain shared by many
-/// programs exceed 8 KiB.
+/// Longest HTTP request head, in bytes; a longer one gets 431. Cookies of a domain with many programs exceed 8 KiB.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Largest number of header fields in an HTTP request. The response to more is 431.
@@ -337,8 +327,8 @@ pub const WRITE_SLICE: usize = 16;
 /// Largest number of readiness events returned by one poll.
 pub const EVENTS_PER_POLL: usize = 1_024;
 
-/// Connections beyond `MAX_CONNECTIONS` for plain HTTP (health checks, metrics, pages) and for handshakes. Fewer
-/// where the limit on open files is small.
+/// Connections beyond `MAX_CONNECTIONS` for plain HTTP and for handshakes. Fewer where the limit on open files is
+/// small.
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
 
 /// Addresses tracked by the connection rate limiter, a multiple of 8. [`crate::admission::limiter`] describes
@@ -350,29 +340,25 @@ pub const RATED_ADDRESSES_MAX: usize = 16 * 1024;
 /// forward every detail of a client's certificate need some hundreds of bytes.
 pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 
-/// Largest useful accept queue: this many connections arrive within a few ticks. The kernel's
-/// `net.core.somaxconn` sets its actual length.
+/// Largest useful accept queue, which fills within a few ticks. The kernel's `net.core.somaxconn` bounds its length.
 pub const LISTEN_BACKLOG_USEFUL: u64 = 4_096;
 
 /// Largest number of connections to `ADMIN_ADDR`, in addition to all others. Players can't use them up.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
-/// File descriptors reserved for connections that arrive when no others are left. Each such connection is
-/// answered and closed.
+/// File descriptors reserved for answering and closing the connections that arrive when no others are left.
 pub const RESERVE_DESCRIPTORS: usize = 8;
 
 /// Longest time a connection may hold a reserve descriptor, in milliseconds. After that the server closes it.
 pub const RESERVE_DESCRIPTOR_TIMEOUT_MS: u64 = 500;
 
-/// Descriptors the process needs besides its connections: listeners, timer, signals, epoll, log, standard
-/// streams, and [`RESERVE_DESCRIPTORS`].
+/// Descriptors besides the connections: listeners, timer, signals, epoll, log, streams, and [`RESERVE_DESCRIPTORS`].
 pub const DESCRIPTORS_OVERHEAD: u64 = 32;
 
 /// Longest HTTP time slice per iteration of the event loop, in nanoseconds. An ack waits half as long on average.
 pub const HTTP_SLICE_NS: i64 = 200_000;
 
-/// Largest number of HTTP connections visited per iteration of the event loop. A visit answers a request or writes
-/// part of a response.
+/// HTTP connections visited per iteration of the event loop, each to answer a request or write part of a response.
 pub const HTTP_SLICE_VISITS: usize = 32;
 
 /// Largest HTTP time allowance that can accumulate while there are no requests, in nanoseconds.
@@ -384,8 +370,7 @@ pub const HTTP_WRITE_BYTES: usize = 64 * 1024;
 /// Longest poll timeout while HTTP work waits for its share of the time, in milliseconds.
 pub const HTTP_WAIT_MS: u64 = 1;
 
-/// Time without progress after which a connection with an unfinished response can be displaced by a new one, in
-/// milliseconds.
+/// Time without progress after which a connection with an unfinished response can be displaced, in milliseconds.
 pub const HTTP_PROGRESS_MS: u64 = 10_000;
 
 /// Connections of [`HTTP_CONNECTIONS_MAX`] reserved for health and metrics requests; at most a quarter of them where
@@ -402,8 +387,7 @@ pub const HTTP_SLACK_BYTES: u64 = 64 * 1024;
 /// Renderings of `/metrics` per second and format. Further requests get the cached bytes.
 pub const METRICS_RENDERS_PER_S: u64 = 4;
 
-/// Shortest time between two log lines about the same exhausted resource (descriptors or memory), in
-/// milliseconds.
+/// Shortest time between two log lines about the same exhausted resource, in milliseconds.
 pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 
 /// Timeout for a whole request head, in milliseconds, from accept or from the first byte of a later head. Between
@@ -418,8 +402,8 @@ pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// default rate fill half of a socket's receive buffer in this time.
 pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 
-/// Players with deferred messages that are checked per tick; the others wait for the next tick. A thousand take half
-/// a millisecond.
+/// Players whose deferred messages are checked per tick; others wait for the next. A thousand take half a
+/// millisecond.
 pub const DEFERRED_PER_TICK: usize = 1_024;
 
 /// Shortest off-CPU time in one iteration of the event loop that counts as a pause, in milliseconds: the process

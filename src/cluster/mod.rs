@@ -70,14 +70,16 @@ pub enum Received {
     Echo,
     /// The message was applied.
     Applied {
-        /// Microseconds between sending and receiving, by the wall clocks of both nodes; 0 if the sender's
-        /// clock is ahead.
+        /// Microseconds between sending and receiving, by both wall clocks; 0 if the sender's is ahead.
         delay_us: u64,
         /// The message carried players: changes or a snapshot.
         has_players: bool,
     },
     /// A client presented this session token to that node, and this node owns the session.
     SessionRequest(SessionToken, NodeId),
+    /// A peer has players with the ids of the players in these slots. The caller closes them: they reconnect
+    /// with other ids. The peer's number is smaller, so it keeps its players.
+    SharedIds(Vec<u32>),
     /// The owner's reply to a session request of this node.
     SessionReply(SessionToken, SessionOutcome),
     /// The message was refused. Holds the reason the first time it occurs; the caller logs it.
@@ -95,6 +97,8 @@ pub struct Node {
     publisher: Publisher,
     remote: RemoteNodes,
     heartbeat_due_ms: u64,
+    /// Ids of a peer among which are the last unused ids of this node.
+    disputed: Option<Range<u32>>,
     interest_due_ms: u64,
     /// Subscribed regions outside every viewer's rectangle, with the time at which this was first noticed.
     unseen_since_ms: BTreeMap<Region, u64>,
@@ -119,6 +123,7 @@ impl Node {
             publisher: Publisher::new(regions),
             remote: RemoteNodes::new(regions),
             heartbeat_due_ms: 0,
+            disputed: None,
             interest_due_ms: 0,
             unseen_since_ms: BTreeMap::new(),
             age_us_max: None,
@@ -156,8 +161,16 @@ impl Node {
         if is_taken {
             self.heartbeat_due_ms = 0;
             world.grant_ids(ids);
+            if let Some(disputed) = self.disputed.take() {
+                self.give_up_ids(&disputed, now, world);
+            }
         }
         is_taken
+    }
+
+    /// Returns whether another lease must replace the ids left, which a peer has as well.
+    pub fn needs_ids(&self) -> bool {
+        self.disputed.is_some()
     }
 
     /// Returns whether the subscriptions are due for an update.
@@ -257,17 +270,8 @@ impl Node {
         if header.node == self.id {
             return Received::Echo;
         }
-        if header.world != self.world {
-            let ((width, height), (own_width, own_height)) = (header.world, self.world);
-            return self.refuse(format!(
-                "a node whose world is {width} by {height} units instead of {own_width} by {own_height}"
-            ));
-        }
-        if self.age_us_max.is_some_and(|most| now.unix_us.abs_diff(header.sent_us) > most) {
-            return self.refuse(format!(
-                "a message more than {} s old or from the future: replayed, or clocks differ",
-                TAGGED_AGE_MS_MAX / 1_000
-            ));
+        if let Some(reason) = self.mismatch(&header, now) {
+            return self.refuse(reason);
         }
         let origin = Origin { node: header.node, sequence: header.sequence, now_ms: now.ms };
         let has_players = matches!(body, Body::Changes(_) | Body::Snapshot { .. });
@@ -285,6 +289,7 @@ impl Node {
             // Addressed to another node.
             Body::SessionRequest { .. } | Body::SessionReply { .. } => {}
             Body::Heartbeat(heartbeat) => {
+                let claim = ids::first_of(heartbeat.ids_end)..heartbeat.ids_end;
                 let admission = self.remote.heartbeat(origin, heartbeat);
                 if admission == Admission::New {
                     // The new peer must learn of this node and its players immediately.
@@ -294,15 +299,79 @@ impl Node {
                 if !self.remote.has_plausible_ids(header.node) {
                     return self.refuse("a heartbeat with an implausible claim of ids".to_owned());
                 }
+                if !self.give_up_ids(&claim, now, world) {
+                    return self.refuse("a claim of this node's ids, after too many such claims".to_owned());
+                }
             }
         }
+        let shared = self.remote.take_shared_ids();
+        if !shared.is_empty() {
+            return Received::SharedIds(self.resolve_shared_ids(&shared, header.node, now, world));
+        }
         Received::Applied { delay_us: now.unix_us.saturating_sub(header.sent_us), has_players }
+    }
+
+    /// Returns why messages of this sender are refused.
+    fn mismatch(&self, header: &Header, now: Now) -> Option<String> {
+        if header.world != self.world {
+            let ((width, height), (own_width, own_height)) = (header.world, self.world);
+            return Some(format!(
+                "a node whose world is {width} by {height} units instead of {own_width} by {own_height}"
+            ));
+        }
+        self.age_us_max.filter(|&most| now.unix_us.abs_diff(header.sent_us) > most).map(|_| {
+            let most_s = TAGGED_AGE_MS_MAX / 1_000;
+            format!("a message more than {most_s} s old or from the future: replayed, or clocks differ")
+        })
+    }
+
+    /// Gives up unused ids of leases that overlap ids of a peer. The last ids are kept until others are leased.
+    /// Both nodes do so: a peer learns only of the latest lease. Returns false if too many have been given up.
+    fn give_up_ids(&mut self, disputed: &Range<u32>, now: Now, world: &mut World) -> bool {
+        for unused in world.unused_ids() {
+            if unused.start.max(disputed.start) >= unused.end.min(disputed.end) {
+                continue;
+            }
+            if !self.ids().may_give_up(now.ms) {
+                return false;
+            }
+            if unused.len() == world.ids_left() {
+                self.disputed = Some(disputed.clone());
+                continue;
+            }
+            self.remote.ids_mut().give_up(&unused, now.ms);
+            world.give_up_ids(&unused);
+            let Range { start, end } = unused;
+            log::warn!("cluster: unused ids {start} to {} given up: a peer has some of them", end - 1);
+        }
+        true
+    }
+
+    /// Handles ids that a peer's players have as well. The node with the larger number releases them once its
+    /// players have left. Returns the slots of those players. Without tags a forger could close any player,
+    /// so both nodes keep theirs.
+    fn resolve_shared_ids(&mut self, shared: &[u32], peer: NodeId, now: Now, world: &mut World) -> Vec<u32> {
+        for &id in shared {
+            if let Some(range) = self.ids().own_range(id).cloned() {
+                self.give_up_ids(&(id..range.end), now, world);
+            }
+        }
+        if self.age_us_max.is_none() || self.id < peer {
+            return Vec::new();
+        }
+        let id_at = |slot: u32| world.id(slot).filter(|id| shared.contains(id));
+        let slots: Vec<u32> = (0..world.slots() as u32).filter(|&slot| id_at(slot).is_some()).collect();
+        let present: Vec<u32> = slots.iter().filter_map(|&slot| world.id(slot)).collect();
+        for &id in shared.iter().filter(|id| !present.contains(id)) {
+            self.remote.ids_mut().release(&(id..id + 1));
+        }
+        slots
     }
 
     fn heartbeat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
         if now.ms >= self.heartbeat_due_ms {
             self.heartbeat_due_ms = now.ms + HEARTBEAT_MS;
-            let ids_end = self.remote.ids().own_end();
+            let ids_end = self.remote.ids().claimed_end();
             let heartbeat = Heartbeat { name: self.name.clone(), ids_end, players };
             self.publish(Channel::All, &Body::Heartbeat(heartbeat), now, out);
         }
@@ -324,6 +393,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{LEASE_CONFLICTS_MAX, LEASE_IDS};
     use crate::world::testing::world_of;
 
     #[test]
@@ -337,5 +407,82 @@ mod tests {
         assert!(!node.grant(5_005..6_000, now, &mut world));
         assert!(!node.grant(2_000..3_000, now, &mut world));
         assert_eq!((world.ids_left(), node.ids().end()), (10, 5_010));
+    }
+
+    const NOW: Now = Now { ms: 0, unix_us: 0 };
+
+    /// A node with the ids from 5,000, of which one player has the first.
+    fn node_with_ids(id: NodeId) -> (Node, World) {
+        let (mut node, mut world) = (Node::new(id, format!("node-{id}"), (2000, 2000)), world_of(&[]));
+        world.require_granted_ids();
+        assert!(node.grant(5_000..5_000 + LEASE_IDS, NOW, &mut world));
+        world.join();
+        node.regions().overlapping(0, 0, 2000, 2000).for_each(|region| node.remote.subscribe(region));
+        (node, world)
+    }
+
+    /// Publishes what is due at one node, and returns the results at the other.
+    fn exchange(from: &mut (Node, World), to: &mut (Node, World), now: Now) -> Vec<Received> {
+        let mut out = Vec::new();
+        from.0.publish_due(&from.1, now, &mut out);
+        out.iter().map(|Outgoing { bytes, .. }| to.0.receive(bytes, now, &mut to.1)).collect()
+    }
+
+    #[test]
+    fn both_nodes_replace_the_unused_ids_of_one_lease() {
+        let mut nodes = [1, 2].map(node_with_ids);
+        let [low, high] = &mut nodes;
+        exchange(low, high, NOW);
+        exchange(high, low, NOW);
+        for (at, (node, world)) in nodes.iter_mut().enumerate() {
+            assert!(node.needs_ids() && world.ids_left() as u32 == LEASE_IDS - 1, "no join waits");
+            assert_eq!(node.ids().bounds(0).min, 5_000 + LEASE_IDS, "the next ids lie above");
+            let start = 5_000 + LEASE_IDS * (1 + at as u32);
+            assert!(node.grant(start..start + LEASE_IDS, NOW, world) && !node.needs_ids());
+            assert_eq!((world.ids_left() as u32, node.ids().conflicts()), (LEASE_IDS, 1));
+        }
+        let [low, high] = &mut nodes;
+        exchange(high, low, NOW);
+        assert_eq!((low.1.ids_left() as u32, low.0.ids().conflicts()), (LEASE_IDS, 1));
+    }
+
+    #[test]
+    fn a_forger_cannot_make_a_node_lease_without_end() {
+        let (mut node, mut world) = node_with_ids(1);
+        let mut end = 5_000;
+        for n in 0..20 {
+            let claim = Heartbeat { name: "forger".to_owned(), ids_end: end + LEASE_IDS, players: 0 };
+            let header = Header { world: (2000, 2000), node: 9, sequence: n + 1, sent_us: 0 };
+            let received = node.receive(&encode(&header, &Body::Heartbeat(claim)), NOW, &mut world);
+            let is_refused = matches!(received, Received::Refused(_));
+            assert_eq!(is_refused, n >= LEASE_CONFLICTS_MAX, "{n}: {received:?}");
+            if node.needs_ids() {
+                end += LEASE_IDS;
+                assert!(node.grant(end..end + LEASE_IDS, NOW, &mut world));
+            }
+        }
+        assert_eq!(node.ids().conflicts(), LEASE_CONFLICTS_MAX);
+    }
+
+    #[test]
+    fn players_with_the_same_id_are_closed_by_one_node_with_tags() {
+        for has_tags in [false, true] {
+            let [mut low, mut high] = [1, 2].map(|id| {
+                let (node, world) = node_with_ids(id);
+                (if has_tags { node.require_fresh() } else { node }, world)
+            });
+            exchange(&mut low, &mut high, NOW);
+            let [at_low, at_high] = [exchange(&mut high, &mut low, NOW), exchange(&mut low, &mut high, NOW)];
+            let slots = if has_tags { vec![0] } else { vec![] };
+            assert!(at_high.contains(&Received::SharedIds(slots)), "{at_high:?}");
+            assert!(at_low.contains(&Received::SharedIds(vec![])), "{at_low:?}");
+            if has_tags {
+                high.1.remove(0);
+                for ms in [10_000, 20_000] {
+                    exchange(&mut low, &mut high, Now { ms, ..NOW });
+                }
+                assert_eq!((high.1.ghosts(), high.1.players()), (1, 0), "the other node's player is shown");
+            }
+        }
     }
 }

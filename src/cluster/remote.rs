@@ -1,12 +1,15 @@
-//! The peers of this node and the ghosts of their players. The next snapshot of a region repairs lost messages;
-//! peers that fall silent time out.
+//! The peers of this node and the ghosts of their players. Snapshots repair lost messages; silent peers time out.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use arrayvec::ArrayVec;
 
 use super::ids::Ids;
 use super::message::{Changes, Heartbeat, NodeId};
 use super::region::{Region, RegionGrid, RegionSet};
-use crate::limits::{PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS};
+use crate::limits::{
+    PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS, SHARED_IDS_MAX,
+};
 use crate::world::{GhostUpdate, World};
 
 /// Peers, ghosts and subscriptions.
@@ -18,14 +21,18 @@ pub struct RemoteNodes {
     peers: BTreeMap<NodeId, Peer>,
     ghosts: BTreeMap<u32, Ghost>,
     ids: Ids,
-    /// Upper bound of the regions remembered for all peers: counted by the last [`expire`](Self::expire), plus
-    /// those added since.
+    /// Ids of this node that the last message gave to players of its sender.
+    shared_ids: SharedIds,
+    /// Upper bound of the regions of all peers: those of the last [`expire`](Self::expire), plus those added since.
     peer_regions: usize,
     /// Snapshots that corrected a region, without the first snapshot of each region.
     resyncs: u64,
     /// Players, regions and ids from the bus that were implausible or exceeded a bound.
     implausible: u64,
 }
+
+/// Ids that this node and a peer use.
+pub(super) type SharedIds = ArrayVec<u32, SHARED_IDS_MAX>;
 
 /// Result of a heartbeat for its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +82,7 @@ struct Ghost {
 }
 
 impl Ghost {
-    /// Returns whether the ghost was updated by a newer message, which blocks older ones for
-    /// [`SEQUENCE_HOLD_MS`].
+    /// Returns whether a newer message updated the ghost, which blocks older ones for [`SEQUENCE_HOLD_MS`].
     fn is_newer_than(&self, origin: Origin) -> bool {
         self.sequence > origin.sequence && origin.now_ms.saturating_sub(self.last_seen_ms) < SEQUENCE_HOLD_MS
     }
@@ -103,6 +109,7 @@ impl RemoteNodes {
             peers: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ids: Ids::default(),
+            shared_ids: SharedIds::new(),
             peer_regions: 0,
             resyncs: 0,
             implausible: 0,
@@ -146,6 +153,11 @@ impl RemoteNodes {
 
     pub(super) fn ids_mut(&mut self) -> &mut Ids {
         &mut self.ids
+    }
+
+    /// Returns the ids of this node that messages gave to players of peers since the last call.
+    pub(super) fn take_shared_ids(&mut self) -> SharedIds {
+        std::mem::take(&mut self.shared_ids)
     }
 
     /// Returns whether that node's last claim of ids was plausible; true for unknown nodes.
@@ -263,8 +275,7 @@ impl RemoteNodes {
         gone.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// Returns the peer's region if a message about it applies: the region is subscribed and the message is
-    /// newer than the last one.
+    /// Returns the peer's region if a message about it applies: newer than the last one, about a subscribed region.
     fn region_for(&mut self, origin: Origin, region: Region) -> Option<&mut PeerRegion> {
         if !self.subscriptions.contains(region) {
             return None;
@@ -311,6 +322,10 @@ impl RemoteNodes {
             None => {
                 if !self.may_own(origin.node, entity.id) {
                     self.implausible += 1;
+                    if self.ids.is_own(entity.id) {
+                        // At the bound the next snapshot repeats the others.
+                        let _ = self.shared_ids.try_push(entity.id);
+                    }
                     return;
                 }
                 let Some(slot) = world.add_ghost(entity) else {

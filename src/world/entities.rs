@@ -121,6 +121,16 @@ impl World {
         self.ids.remaining()
     }
 
+    /// Returns the ids left for new players: the ids in use and those in reserve.
+    pub fn unused_ids(&self) -> [Range<u32>; 2] {
+        self.ids.unused()
+    }
+
+    /// Gives up one of the ranges of [`World::unused_ids`].
+    pub fn give_up_ids(&mut self, range: &Range<u32>) {
+        self.ids.give_up(range);
+    }
+
     /// Adds a player at a spawn point, with the next id. Returns its slot.
     ///
     /// # Panics

@@ -44,6 +44,20 @@ impl IdAllocator {
         }
     }
 
+    /// Returns the unused ids of each range.
+    pub(super) fn unused(&self) -> [Range<u32>; 2] {
+        [self.current.clone(), self.reserve.clone()]
+    }
+
+    /// Gives up one of the [`unused`](Self::unused) ranges.
+    pub(super) fn give_up(&mut self, range: &Range<u32>) {
+        for unused in [&mut self.current, &mut self.reserve] {
+            if unused == range {
+                *unused = 0..0;
+            }
+        }
+    }
+
     /// Returns the next id, or `None` when all granted ids are used.
     pub(super) fn allocate(&mut self) -> Option<u32> {
         if self.current.is_empty() {
@@ -87,5 +101,22 @@ mod tests {
         ids.grant(30..31);
         ids.grant(40..41);
         assert_eq!(allocated(&mut ids), [30, 40]);
+    }
+
+    #[test]
+    fn a_range_that_is_given_up_is_not_allocated() {
+        for (given_up, left) in
+            [(11..20, vec![30]), (30..31, (11..20).collect()), (0..9, (11..20).chain([30]).collect())]
+        {
+            let mut ids = IdAllocator::none();
+            ids.grant(10..20);
+            ids.grant(30..31);
+            assert_eq!((ids.allocate(), ids.unused()), (Some(10), [11..20, 30..31]));
+            ids.give_up(&given_up);
+            ids.grant(40..41);
+            let last = allocated(&mut ids);
+            assert!(last.ends_with(&[40]) && !last.iter().any(|id| given_up.contains(id)), "{last:?}");
+            assert!(last == [left, vec![40]].concat() || given_up.end == 9, "{last:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! the regions it sees.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use game_client::ClientMessage;
 use pixi_game_server::cluster::Node;
 use pixi_game_server::config::Config;
 use pixi_game_server::limits::{IDS_LEAD_MAX, LEASE_BOOTSTRAP_MS, LEASE_IDS};
-use pixi_game_server::ops::metrics::{FrameOut, Reconnect};
+use pixi_game_server::ops::metrics::{Closed, FrameOut, Reconnect};
 use pixi_game_server::ops::secret::Secret;
 use pixi_game_server::replication::Viewer;
 use pixi_game_server::replication::pool::Pool;
@@ -39,14 +39,14 @@ struct ClusterNode {
 }
 
 impl ClusterNode {
-    fn new(seed: u64, number: usize, redis: &Rc<RefCell<Redis>>) -> Self {
+    fn new(seed: u64, number: usize, redis: &Rc<RefCell<Redis>>, from_ms: u64, has_secret: bool) -> Self {
         // With a cluster URL, player ids come from the cluster's leases.
         let config = Config { cluster_url: Some(Secret::new("")), ..Config::default() };
         let id = number as u64 + 1;
-        // The last node has the lowest ids, so its new players meet ghosts with higher ids.
-        let bus = Redis::connect(redis, id, (WORLDS - 1 - number) as u64 * 2 * LEASE_BOOTSTRAP_MS);
+        let bus = Redis::connect(redis, id, from_ms);
         let start = |config: Config| {
             let node = Node::new(id, format!("node-{number}"), (config.world_width, config.world_height));
+            let node = if has_secret { node.require_fresh() } else { node };
             Host::clustered(seed * 10 + id, config, node, bus)
         };
         let simulation = Simulation::with(seed, Random::new(seed * 10 + number as u64), config, start);
@@ -76,8 +76,24 @@ struct Cluster {
 impl Cluster {
     /// Starts the nodes, and runs until they have ids.
     fn start(seed: u64, has_forger: bool, pool: &mut Pool) -> Self {
+        // The last node has the lowest ids, so its new players meet ghosts with higher ids.
+        let from_ms = |number| (WORLDS - 1 - number) as u64 * 2 * LEASE_BOOTSTRAP_MS;
+        Self::start_with(seed, has_forger, pool, from_ms, |_| {})
+    }
+
+    /// Starts each node at its own time, with a prepared Redis.
+    fn start_with(
+        seed: u64,
+        has_forger: bool,
+        pool: &mut Pool,
+        from_ms: impl Fn(usize) -> u64,
+        prepare: impl FnOnce(&mut Redis),
+    ) -> Self {
         let redis = Redis::new(seed);
-        let nodes = (0..WORLDS).map(|number| ClusterNode::new(seed, number, &redis)).collect();
+        // The forger has no secret, so its cluster has none.
+        let start = |number| ClusterNode::new(seed, number, &redis, from_ms(number), !has_forger);
+        let nodes = (0..WORLDS).map(start).collect();
+        prepare(&mut redis.borrow_mut());
         let random = Random::new(seed ^ 0xc1u64);
         let mut cluster = Self { random, tick: 0, nodes, redis, ids: Rc::default(), has_forger };
         while cluster.nodes.iter().any(|member| member.world().ids_left() == 0) {
@@ -301,6 +317,79 @@ fn all_updates(world: &World, ghosts: bool) -> BTreeMap<u32, GhostUpdate> {
     let slots = 0..world.slots() as u32;
     let occupied = slots.filter(|&slot| world.id(slot).is_some() && world.is_ghost(slot) == ghosts);
     occupied.map(|slot| world.ghost_update(slot, world.tick())).map(|update| (update.id, update)).collect()
+}
+
+/// Ids of the node's players.
+fn player_ids(member: &ClusterNode) -> BTreeSet<u32> {
+    all_updates(member.world(), false).into_keys().collect()
+}
+
+/// Asserts that each node with players has those of the others as ghosts, and that no unused id belongs to two nodes.
+fn assert_whole(cluster: &Cluster, players: usize) {
+    let own: Vec<BTreeSet<u32>> = cluster.nodes.iter().map(player_ids).collect();
+    let all: BTreeSet<u32> = own.iter().flatten().copied().collect();
+    assert_eq!(own.iter().map(BTreeSet::len).sum::<usize>(), players, "{own:?}");
+    for (member, own) in cluster.nodes.iter().zip(&own).filter(|(_, own)| !own.is_empty()) {
+        let ghosts: BTreeSet<u32> = all_updates(member.world(), true).into_keys().collect();
+        assert_eq!(ghosts, &all - own, "the ghosts on a node with {own:?}");
+        let others = cluster.nodes.iter().filter(|other| !std::ptr::eq(*other, member));
+        let unused = || member.world().unused_ids().into_iter().flatten();
+        for other in others {
+            assert!(!unused().any(|id| other.node().ids().is_own(id)), "an unused id of two nodes");
+        }
+    }
+}
+
+#[test]
+fn nodes_with_the_same_lease_give_it_up() {
+    std::thread::scope(|scope| {
+        let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+        let mut cluster = Cluster::start(1, false, &mut pool);
+        // The first player on a node makes it lease its next ids.
+        cluster.redis.borrow_mut().leases_lost = 1;
+        (0..2).for_each(|world| cluster.nodes[world].join(None));
+        let mut were_same = false;
+        for _ in 0..3 * TICK_RATE_HZ {
+            cluster.step(&mut pool);
+            let [first, second] = [0, 1].map(|world| cluster.nodes[world].world().unused_ids()[1].clone());
+            were_same |= !first.is_empty() && first == second;
+        }
+        assert!(were_same, "the failover is part of the test");
+        assert_whole(&cluster, 2);
+        for member in &cluster.nodes[..2] {
+            assert!(member.world().ids_left() > LEASE_IDS as usize, "another lease");
+            assert_eq!(member.simulation.metrics().bus_refused_total, 0);
+        }
+    });
+}
+
+#[test]
+fn players_with_the_same_id_end_on_one_node_only() {
+    std::thread::scope(|scope| {
+        let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
+        // The first two nodes lease the same ids, and have players before they learn of each other.
+        let prepare = |redis: &mut Redis| {
+            redis.leases_lost = 1;
+            redis.links.iter_mut().for_each(|link| link.cut_off_until_ms = LEASE_BOOTSTRAP_MS + 1_000);
+        };
+        let mut cluster = Cluster::start_with(1, false, &mut pool, |_| 0, prepare);
+        (0..2).for_each(|world| cluster.nodes[world].join(None));
+        let mut were_same = false;
+        for _ in 0..2 * TICK_RATE_HZ {
+            cluster.step(&mut pool);
+            let [first, second] = [0, 1].map(|world| player_ids(&cluster.nodes[world]));
+            were_same |= !first.is_empty() && first == second;
+        }
+        assert!(were_same, "the failover is part of the test");
+        (0..5 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool));
+        let closed = [0, 1].map(|world| cluster.nodes[world].simulation.metrics().closed[Closed::SharedId]);
+        assert_eq!(closed, [0, 1], "the node with the larger number closes its player");
+        assert_whole(&cluster, 1);
+        // The client reconnects, with another id.
+        cluster.nodes[1].join(None);
+        (0..3 * TICK_RATE_HZ).for_each(|_| cluster.step(&mut pool));
+        assert_whole(&cluster, 2);
+    });
 }
 
 #[test]

@@ -195,6 +195,8 @@ kinds! {
         Reset = "reset",
         /// The player's session moved to another connection.
         TakenOver = "taken_over",
+        /// A player of another node had the same id.
+        SharedId = "shared_id",
     }
 }
 

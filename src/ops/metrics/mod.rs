@@ -248,6 +248,8 @@ metrics! {
     cluster.regions: Gauge;
     /// Ids left for new players.
     cluster.ids_left: Gauge;
+    /// Leases of ids given up because a peer had the same ids.
+    cluster.lease_conflicts_total: Counter;
     /// Region snapshots that corrected a lost change.
     cluster.resyncs_total: Counter;
     /// Messages published on the bus.
@@ -283,8 +285,8 @@ impl Metrics {
         self.bus_delays.record(delay_ns);
     }
 
-    /// Takes a sample for the rates, unless the last one is less than a second old. Call it at every tick and once before
-    /// the first.
+    /// Samples the rates unless the last sample is less than a second old. Call it once before the first tick and at
+    /// each.
     pub fn sample(&mut self, now_ns: u64) {
         let (messages_in_total, busy_ns_total) = (self.messages_in_total, self.busy_ns_total);
         self.load.sample(LoadSample { at_ns: now_ns, messages_in_total, busy_ns_total });

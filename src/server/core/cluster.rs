@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::system::System;
-use super::{Core, takeover};
+use super::{Core, close, takeover};
 use crate::cluster::bus::Bus;
 use crate::cluster::link::{Command, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
@@ -14,8 +14,9 @@ use crate::limits::{
     BUS_DELAY_MS_MAX, BUS_PAUSE_FACTOR, BUS_PAUSE_NS_MAX, BUS_POLL_BYTES, BUS_POLL_MESSAGES, BUS_POLL_NS,
     ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS,
 };
-use crate::ops::metrics::ClusterGauges;
+use crate::ops::metrics::{Closed, ClusterGauges};
 use crate::sessions::{SessionEntry, SessionToken};
+use crate::wire::websocket::Code;
 
 /// This node's membership in a cluster.
 #[derive(Debug)]
@@ -161,6 +162,13 @@ fn handle_bus_event<S: System>(core: &mut Core<S>, event: LinkEvent, now: Now) {
                 Received::SessionRequest(session, requester) => {
                     takeover::release_to_node(core, session, requester);
                 }
+                Received::SharedIds(slots) => {
+                    for slot in slots {
+                        let token = core.connections.of_slot(slot);
+                        let why = "another player has the same id";
+                        close::close_player(core, token, Code::GoingAway, why, Closed::SharedId);
+                    }
+                }
                 Received::SessionReply(session, fate) => takeover::owner_answered(core, session, fate),
                 Received::Applied { delay_us, has_players: true } => {
                     // With clocks that far apart, the delay is meaningless.
@@ -277,6 +285,7 @@ pub(super) fn cluster_gauges<S: System>(core: &Core<S>, cluster: &Cluster<S::Bus
         regions: remote.subscriptions().len() as u64,
         resyncs_total: remote.resyncs(),
         ids_left: core.engine.world().ids_left() as u64,
+        lease_conflicts_total: remote.ids().conflicts(),
         messages_out_total: count(&counters.messages_out),
         messages_in_total: count(&counters.messages_in),
         bytes_out_total: count(&counters.bytes_out),
@@ -354,7 +363,8 @@ impl<B: Bus> Cluster<B> {
     /// Requests another lease before the ids run out.
     fn ask_for_ids(&mut self, now: Now, left: usize) {
         let Some(up_since_ms) = self.health.up_since_ms else { return };
-        if left >= LEASE_IDS as usize || now.ms < self.lease_due_ms {
+        let has_enough = left >= LEASE_IDS as usize && !self.node.needs_ids();
+        if has_enough || now.ms < self.lease_due_ms {
             return;
         }
         // A reply arrives sooner, or never.

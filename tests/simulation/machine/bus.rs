@@ -23,6 +23,8 @@ pub struct Redis {
     random: Random,
     pub links: Vec<Link>,
     id_counter: u32,
+    /// A failover loses this many of the next leases: their ids are granted again.
+    pub leases_lost: u32,
     sessions: HashMap<SessionToken, Stored>,
     events: u64,
     /// Whether messages are lost, repeated and delayed.
@@ -54,6 +56,7 @@ impl Redis {
             random: Random::new(seed ^ 0xc1),
             links: Vec::new(),
             id_counter: 0,
+            leases_lost: 0,
             sessions: HashMap::new(),
             events: 0,
             is_chaotic: false,
@@ -100,8 +103,9 @@ impl Redis {
             Command::LeaseIds { bounds, may_create } => {
                 if self.id_counter > 0 || may_create {
                     let start = self.id_counter.max(bounds.min).max(PLAYER_ID_FIRST);
-                    self.id_counter = start + LEASE_IDS;
-                    self.deliver(from, LinkEvent::IdsLeased(start..self.id_counter), 0);
+                    self.id_counter = if self.leases_lost > 0 { start } else { start + LEASE_IDS };
+                    self.leases_lost = self.leases_lost.saturating_sub(1);
+                    self.deliver(from, LinkEvent::IdsLeased(start..start + LEASE_IDS), 0);
                 }
             }
             Command::StoreSessions(writes, _) => {
