@@ -36,8 +36,7 @@ pub const RECONCILIATION_BUDGET_MAX: i32 = 50;
 /// Refill rate of the reconciliation budget, in units per second: a quarter of the client's walking speed.
 pub const RECONCILIATION_REFILL_PER_S: u32 = 24;
 
-/// Distance between a player and its drawn position beyond which it has jumped, in units. Viewers then need a
-/// snapshot.
+/// Distance of a player from its drawn position that counts as a jump, in units. Its viewers then need a snapshot.
 pub const JUMP_DISTANCE: i32 = 16;
 
 /// The jump distance for viewers that receive vectors with the flush delay, in units. An honest player's delays
@@ -56,8 +55,7 @@ pub const JUMP_INTERVAL_MS: u32 = 4_000;
 /// Largest number of jumps a player can save up.
 pub const JUMPS_MAX: u64 = 3;
 
-/// Age of the last MOVE with a claim at which the player is stopped, in milliseconds. A hidden tab sends no key
-/// release.
+/// Age of the last MOVE with a claim at which the player stops, in milliseconds. A hidden tab sends no key release.
 pub const MOVE_SILENCE_MS: u32 = 3_000;
 
 /// Time in which a repeated ATTACK belongs to the same attack, in milliseconds: a quarter of the client's animation.
@@ -90,8 +88,7 @@ pub const KEYFRAME_AFTER_MS: u32 = 1_000;
 /// loading its first sprite and would draw every listed player twice, permanently.
 pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
 
-/// Time within which a snapshot to each viewer follows a jump, in milliseconds, unless [`JUMP_SYNC_PAUSE_MS`] delays
-/// it.
+/// Time within which each viewer gets a snapshot of a jump, in milliseconds; [`JUMP_SYNC_PAUSE_MS`] can delay it.
 pub const JUMP_SYNC_MS: u32 = 1_000;
 
 /// Time in the world after which a player is certain to enter the interest sets of its nearest viewers, in
@@ -116,8 +113,7 @@ pub const SESSION_TTL_S_MAX: u32 = 86_400;
 /// Longest `COOKIE_PATH`, in bytes. A longer one is a configuration error.
 pub const COOKIE_PATH_BYTES_MAX: usize = 256;
 
-/// Largest number of saved sessions of disconnected players, about 100 bytes each. At the bound the oldest are
-/// evicted.
+/// Largest number of saved sessions, about 100 bytes each. At the bound the oldest are evicted.
 pub const SESSIONS_SAVED_MAX: usize = 64 * 1024;
 
 /// Shortest time between two reconnects of a session, in milliseconds. An earlier reconnect gets a fresh player.
@@ -131,9 +127,8 @@ pub const RECONNECT_PING_MS: u64 = 1_000;
 /// immediately. Half of [`HTTP_CONNECTIONS_MAX`], so that the other half stays free for all other requests.
 pub const RECONNECTS_PENDING_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 
-/// Largest size of a session store's file, in bytes. A larger file is compacted; a file that stays larger is
-/// replaced by an empty one. [`SESSIONS_SAVED_MAX`] rows take about 10 MiB, and redb needs a few times as much
-/// while it writes.
+/// Largest size of a session store's file, in bytes. A larger file is compacted; a file that stays larger is replaced by an
+/// empty one. [`SESSIONS_SAVED_MAX`] rows take about 10 MiB, and redb needs a few times as much while it writes.
 pub const SESSION_FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// Interval at which a connected player is saved to a persistent store, in milliseconds.
@@ -178,8 +173,7 @@ pub const HEARTBEAT_MS: u64 = 500;
 /// Silence after which a peer is considered down and its ghosts are removed, in milliseconds.
 pub const PEER_TIMEOUT_MS: u64 = 2_250;
 
-/// Silence about a region after which the peer's ghosts in it are removed, in milliseconds: two snapshots and some
-/// slack.
+/// Silence after which a peer's ghosts in a region are removed, in milliseconds: two snapshots and some slack.
 pub const REGION_TIMEOUT_MS: u64 = 5_000;
 
 /// Largest number of peers in a cluster. Messages of further nodes are ignored.
@@ -211,8 +205,7 @@ pub const IDS_FRESH_END_MAX: u32 = u32::MAX - (1 << 28);
 /// Largest number of leased id ranges that a node remembers.
 pub const ID_BLOCKS_MAX: usize = 4_096;
 
-/// Leases that a node gives up in a row because a peer has the same ids. Until another one is allowed, it refuses the
-/// claim.
+/// Leases that a node gives up in a row because a peer has the same ids. After that it keeps its ids.
 pub const LEASE_CONFLICTS_MAX: u64 = 4;
 
 /// Time after which one more lease may be given up, in milliseconds. A forger then needs 42 days to use up all ids.
@@ -272,8 +265,7 @@ pub const BUS_POLL_BYTES: usize = 64 * 1024;
 /// Time for peer messages per iteration of the event loop, in nanoseconds. The last message may exceed it.
 pub const BUS_POLL_NS: u64 = 2_000_000;
 
-/// Pause of the bus after its time is used up, as a multiple of that time: a quarter of the event loop remains for
-/// it.
+/// Pause of the bus after its time is used up, as a multiple of that time: the bus gets a quarter of all time.
 pub const BUS_PAUSE_FACTOR: u64 = 3;
 
 /// Longest such pause, in nanoseconds. The process may have been suspended in the middle of an iteration.
@@ -319,21 +311,18 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// Bytes read from one connection before the event loop continues with the next.
 pub const READ_BUDGET_BYTES: usize = 16 * 1024;
 
-/// Writes in a row before the event loop polls again; an ack waits for half of them on average. A poll costs less
-/// than a write: with 16 instead of 128, acks of ten thousand players took 0.3 ms instead of 0.9, for the same
-/// CPU time.
+/// Writes in a row before the event loop polls again; an ack waits for half of them on average. A poll costs less than a
+/// write: with 16 instead of 128, acks of ten thousand players took 0.3 ms instead of 0.9, for the same CPU time.
 pub const WRITE_SLICE: usize = 16;
 
 /// Largest number of readiness events returned by one poll.
 pub const EVENTS_PER_POLL: usize = 1_024;
 
-/// Connections beyond `MAX_CONNECTIONS` for plain HTTP and for handshakes. Fewer where the limit on open files is
-/// small.
+/// Connections beyond `MAX_CONNECTIONS` for HTTP and handshakes. Fewer where the limit on open files is small.
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
 
-/// Addresses tracked by the connection rate limiter, a multiple of 8. [`crate::admission::limiter`] describes
-/// what happens at the bound. An address is dropped when its bucket is full again: 20 ms after a single
-/// connection at the default rate.
+/// Addresses tracked by the connection rate limiter, a multiple of 8. [`crate::admission::limiter`] describes what happens
+/// at the bound. An address is dropped when its bucket is full again: 20 ms after a single connection at the default rate.
 pub const RATED_ADDRESSES_MAX: usize = 16 * 1024;
 
 /// Longest PROXY protocol header, in bytes, including its TLVs. A longer one closes the connection. Proxies that
@@ -402,13 +391,11 @@ pub const CLOSE_TIMEOUT_MS: u64 = 3_000;
 /// default rate fill half of a socket's receive buffer in this time.
 pub const UNREAD_CREDIT_MS_MAX: u64 = 60_000;
 
-/// Players whose deferred messages are checked per tick; others wait for the next. A thousand take half a
-/// millisecond.
+/// Players whose deferred messages are checked per tick, half a millisecond for a thousand; others wait.
 pub const DEFERRED_PER_TICK: usize = 1_024;
 
-/// Shortest off-CPU time in one iteration of the event loop that counts as a pause, in milliseconds: the process
-/// was suspended or starved. Peers could not be read meanwhile, so a pause counts towards none of their
-/// deadlines.
+/// Shortest off-CPU time in one iteration of the event loop that counts as a pause, in milliseconds: the process was
+/// suspended or starved. Peers could not be read meanwhile, so a pause counts towards none of their deadlines.
 pub const LOOP_PAUSE_MS_MIN: u64 = 250;
 
 /// Kernel send buffer of each connection, in bytes; the kernel adds as much for its own bookkeeping. By default the
@@ -434,8 +421,7 @@ pub const WATCHDOG_PERIOD_MS: u64 = 1_000;
 /// Consecutive watchdog checks without a tick after which the watchdog aborts the process.
 pub const WATCHDOG_WAKE_UPS_MAX: u32 = 5;
 
-/// Largest lateness of a tick, in periods. A later tick makes up the missed ones in one step and counts them as
-/// skipped.
+/// Largest lateness of a tick, in periods. A later one makes up the missed ticks in one step and counts them.
 pub const TICK_LATENESS_PERIODS_MAX: u64 = 3;
 
 const _: () = assert!(BUS_MESSAGE_BYTES_MAX <= BUS_INBOX_BYTES_MAX);

@@ -101,8 +101,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     status
 }
 
-/// Runs the startup steps that have no effect outside this process, and prints all problems. Returns the exit status of the
-/// first problem that would prevent a start.
+/// Runs the startup steps without outside effects and prints all problems. Returns the first exit status.
 fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::start_collecting();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);

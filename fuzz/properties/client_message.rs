@@ -9,7 +9,6 @@ const ATTACK: u8 = 5;
 const LENGTHS: [(u8, &[usize]); 7] =
     [(1, &[1]), (2, &[1]), (MOVE, &[6, 14]), (4, &[2]), (ATTACK, &[1, 9]), (6, &[1]), (13, &[5])];
 
-/// Checks the message `bytes`.
 pub fn check(bytes: &[u8]) {
     let decoded = decode(bytes);
     assert_eq!(decoded.err(), expected_error(bytes), "{bytes:02x?}");

@@ -1,8 +1,8 @@
 //! Properties of whole connections, for all inputs and all ways to cut their bytes. The server sends complete frames in
 //! the right order, one ack for each accepted MOVE, and nothing after a Close. Its memory use is bounded.
 //!
-//! The bytes are a script of commands, a byte each with their arguments, see [`Trial::run_command`]. The whole core runs, on a
-//! machine in memory.
+//! The bytes are a script of commands with arguments, see [`Trial::run_command`], for the whole core on a machine in
+//! memory.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -47,7 +47,6 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// The result of a script.
 struct Outcome {
     /// The frames received by each client.
     frames: Vec<Vec<u8>>,
@@ -67,13 +66,11 @@ fn run(bytes: &[u8], cut: usize) -> Outcome {
     })
 }
 
-/// One client.
 #[derive(Default)]
 struct Client {
     pipe: Option<ClientEnd>,
     sent: Vec<u8>,
     received: Vec<u8>,
-    /// Whether the client has stopped reading.
     stalls: bool,
 }
 

@@ -12,7 +12,6 @@ const CUTS_MAX: usize = 64;
 /// Size of the requested file, in bytes.
 const FILE_BYTES: usize = 1_000;
 
-/// Checks the head at the start of `bytes`.
 pub fn check(bytes: &[u8]) {
     let whole = parse_request(bytes);
     match &whole {

@@ -16,7 +16,6 @@ pub struct Received {
     pub is_closed: bool,
 }
 
-/// Reads a stream to its end.
 pub fn read(mut bytes: &[u8]) -> Received {
     let (mut received, mut own_id) = (Received::default(), None);
     while let [first, ..] = *bytes {

@@ -1,5 +1,4 @@
-//! The events read from a client do not depend on how its bytes arrive. The server's replies are complete frames, and
-//! their size is bounded.
+//! The events of a client do not depend on how its bytes arrive. Replies are complete frames of bounded size.
 
 use pixi_game_server::limits::CONTROL_PAYLOAD_BYTES_MAX;
 use pixi_game_server::wire::websocket::{Event, Failure, WebSocket};
@@ -21,7 +20,6 @@ struct Outcome {
     out: Vec<u8>,
 }
 
-/// Checks a connection on which `bytes` arrive.
 pub fn check(bytes: &[u8]) {
     let whole = receive([bytes]);
     require_few_events(&whole, bytes);

@@ -9,7 +9,6 @@ use pixi_game_server::world::{Ack, Input, Pace, Position, Rules, Spawn, State, V
 /// Largest number of players. A join at the bound is ignored.
 const PLAYERS_MAX: usize = 64;
 
-/// Runs the script `bytes`.
 pub fn check(bytes: &[u8]) {
     let mut script = Script { bytes };
     let Some(rules) = rules(&mut script) else { return };
@@ -199,7 +198,6 @@ impl Trial {
         }
     }
 
-    /// Checks the invariants of all players.
     fn require_players(&self) {
         assert_eq!(self.world.population(), self.players.len());
         assert_eq!(self.world.slots(), self.slots, "slots are not reused");

@@ -1,10 +1,9 @@
 //! Token buckets by address, in a table of fixed size: a flood of addresses cannot exhaust memory.
 //!
-//! The table is set-associative, with [`WAYS`] entries per set. A seeded hash chooses the set, so that a client
-//! cannot aim at one. An entry stores the time at which its address's bucket is full again (the generic cell
-//! rate algorithm, GCRA). An entry whose time has passed carries no information and is free. When a set has
-//! no free entry, the bucket nearest to full is evicted: its address regains the used part of its burst,
-//! which is the smallest such loss in the set.
+//! The table is set-associative, with [`WAYS`] entries per set. A seeded hash chooses the set, so that a client cannot aim
+//! at one. An entry stores the time at which its address's bucket is full again (the generic cell rate algorithm, GCRA). An
+//! entry whose time has passed carries no information and is free. When a set has no free entry, the bucket nearest to full
+//! is evicted: its address regains the used part of its burst, which is the smallest such loss in the set.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -47,8 +46,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Creates a table in which all buckets are full. The seed prevents clients from choosing addresses that
-    /// share a set.
+    /// Creates a table of full buckets. The seed keeps clients from choosing addresses that share a set.
     pub fn new(seed: u64) -> Self {
         Self { sets: vec![None; SETS], seed }
     }

@@ -60,8 +60,7 @@ impl TakeoverPermit {
 }
 
 impl AddressLimiter {
-    /// Creates a limiter without connections. The seed prevents clients from choosing addresses that share a
-    /// set.
+    /// Creates a limiter without connections. The seed keeps clients from choosing addresses that share a set.
     pub fn new(limits: AddressLimits, seed: u64) -> Self {
         Self { limits, held: HashMap::new(), takeovers: HashSet::new(), opened: Buckets::new(seed) }
     }

@@ -175,8 +175,7 @@ proptest! {
         prop_assert_eq!(limiter.tracked(), (0, 0));
     }
 
-    /// Over every interval an address gets at most its burst plus its rate. A client that keeps to the rate
-    /// is never refused.
+    /// Every interval has at most the burst plus the rate. A client that keeps to the rate is never refused.
     #[test]
     fn the_rate_holds_over_every_interval(
         rate in 1_u32..200,

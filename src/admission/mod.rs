@@ -1,5 +1,4 @@
-//! Admission by peer address: concurrent connections, connection rates, and which proxies are trusted to
-//! report the address of their client.
+//! Admission by peer address: concurrent connections, connection rates, and the proxies trusted to report addresses.
 //!
 //! * [`limiter`]: the limits of an address; concurrent connections are counted exactly.
 //! * [`buckets`]: rates by address, in bounded memory.

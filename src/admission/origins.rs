@@ -1,5 +1,4 @@
-//! The web pages that may open a game connection: checks the `Origin` header of a handshake against the
-//! operator's list.
+//! The web pages that may open a game connection: checks the `Origin` of a handshake against the operator's list.
 //!
 //! Browsers send the page's origin in every WebSocket handshake and do not let the page change it. Other
 //! programs may send any value, or none. The list therefore keeps foreign *pages* from using a visitor's
@@ -76,8 +75,7 @@ impl Refusal {
 }
 
 impl AllowedOrigins {
-    /// Parses the setting: `*`, or patterns separated by commas. `None` if any part is neither, for example
-    /// if a path follows a host.
+    /// Parses `*`, or patterns separated by commas. `None` if a part is neither, such as a host with a path.
     pub fn parse(list: &str) -> Option<Self> {
         if list.trim_ascii() == "*" {
             return Some(Self::All);
@@ -169,8 +167,7 @@ fn parse_port(digits: &str) -> Option<u16> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(port)
 }
 
-/// Whether this is a domain name (internationalized names in ASCII form, as browsers send them) or an IP
-/// address.
+/// Whether this is an IP address or a domain name (in ASCII form, as browsers send it).
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<std::net::Ipv6Addr>().is_ok();

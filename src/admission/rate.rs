@@ -1,5 +1,4 @@
-//! Rate limits of a player: a leaky bucket of messages and one of bytes, since not every frame becomes a
-//! message. Pure: the caller passes in the time.
+//! Rate limits of a player: a leaky bucket of messages and one of bytes, for frames without a message. Pure.
 //!
 //! Bytes read now may have arrived earlier: the process was suspended, or the socket was not read because the
 //! player's replies had reached their cap. Each message is therefore checked as of the earliest time at which
@@ -221,9 +220,8 @@ mod tests {
         assert_eq!(flooded, Some(5));
     }
 
-    /// Simulates reads of a socket to which messages were sent at these times. `reads` are pairs of a pause
-    /// and the maximum number of messages read after it, repeated until all are read. Returns the time and
-    /// the verdict of each check.
+    /// Simulates reads of a socket to which messages were sent at these times. `reads` are pairs of a pause and the maximum
+    /// number of messages read after it, repeated until all are read. Returns the time and the verdict of each check.
     fn read_late(sent_ms: &[u64], reads: &[(u64, usize)]) -> Vec<(u64, Verdict)> {
         let (mut limiter, mut checked, mut quiet_ms, mut now_ms) = (RateLimiter::new(0), Vec::new(), 0, 0);
         for (pause_ms, most) in reads.iter().cycle() {
@@ -282,8 +280,7 @@ mod tests {
             reads in proptest::collection::vec((1u64..8_000, 1usize..500), 1..50),
         ) {
             let sent_ms: Vec<u64> = pauses.iter().scan(0, |at, pause| { *at += pause; Some(*at) }).collect();
-            // The backlog must fit the credit: reads of one or two messages each would let it grow without
-            // bound.
+            // The backlog must fit the credit: reads of one or two messages each would let it grow without bound.
             let span = sent_ms.last().copied().unwrap_or(0) + 8_000 * 2;
             prop_assume!(span < UNREAD_CREDIT_MS_MAX);
             let reads: Vec<_> = reads.into_iter().map(|(pause, most)| (pause, most + 500)).collect();

@@ -1,5 +1,4 @@
-//! Authentication tags on bus messages and stored sessions. With `CLUSTER_SECRET`, nodes accept only data
-//! tagged with that secret.
+//! Authentication tags on bus messages and stored sessions, with `CLUSTER_SECRET`. Nodes drop untagged data.
 //!
 //! A tag is HMAC-SHA-256, truncated to 16 bytes, over the bytes and their place: a channel or a key, whose
 //! names contain the world's name. A tagged message is therefore invalid in another region or world, and a
@@ -42,8 +41,7 @@ impl Authenticator {
         bytes.extend_from_slice(&tag[..TAG_BYTES]);
     }
 
-    /// Returns the bytes before the tag if the tag is valid for this channel or key. Compares in constant
-    /// time.
+    /// Returns the bytes before a tag that is valid for this channel or key. Compares in constant time.
     pub fn verify<'a>(&self, place: &str, tagged: &'a [u8]) -> Option<&'a [u8]> {
         let (bytes, tag) = tagged.split_last_chunk::<TAG_BYTES>()?;
         self.mac(place, bytes).verify_truncated_left(tag).is_ok().then_some(bytes)

@@ -138,8 +138,7 @@ impl Ids {
         if self.blocks.get(&first_of(end)).is_some_and(|block| (block.node, block.end) == (node, end)) {
             return true;
         }
-        // Each peer has one block, and none after a refused claim. A forged claim ends with the peer's next
-        // heartbeat.
+        // Each peer has one block, and none after a refused claim. The next heartbeat ends a forged claim.
         self.remove_peer(node);
         if end == 0 {
             return true;

@@ -56,7 +56,6 @@ pub enum Command {
     FetchSessions(Vec<SessionToken>),
     /// Lease ids within these bounds.
     LeaseIds {
-        /// Bounds for the counter.
         bounds: Bounds,
         /// Whether a missing counter may be created.
         may_create: bool,
@@ -311,8 +310,7 @@ impl Shared {
         Cow::Owned(tagged)
     }
 
-    /// Returns the bytes before a valid tag; without a secret, all bytes. Counts invalid tags and logs the
-    /// first.
+    /// Returns the bytes before a valid tag, or all bytes without a secret. Counts invalid tags and logs the first.
     fn verified<'a>(&self, place: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let Some(authenticator) = &self.authenticator else { return Some(bytes) };
         let verified = authenticator.verify(place, bytes);
@@ -329,8 +327,7 @@ impl Shared {
         verified
     }
 
-    /// Queues an event and wakes the event loop if it is not awake. An event beyond the bounds is dropped and
-    /// counted.
+    /// Queues an event, and wakes the event loop if needed. At the bounds the event is dropped and counted.
     fn deliver(&self, inbox: &SyncSender<LinkEvent>, event: LinkEvent) {
         let bytes = event.bytes();
         let has_room = self.inbox_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= BUS_INBOX_BYTES_MAX;
@@ -357,14 +354,12 @@ fn unreachable_line(shown: &str, error: &dyn Display) -> String {
     format!("CLUSTER_URL: the bus at {shown} does not answer: {error}; the server keeps trying")
 }
 
-/// Returns the number of consecutive failures before this attempt. A connection that lasted [`LINK_STABLE_MS`]
-/// resets it.
+/// Returns the consecutive failures before this attempt. A connection of [`LINK_STABLE_MS`] resets them.
 fn failures_in_a_row(failures: u32, began: Instant) -> u32 {
     if began.elapsed() >= Duration::from_millis(LINK_STABLE_MS) { 0 } else { failures }
 }
 
-/// Returns the delay before the next attempt: exponential with jitter, so that nodes don't reconnect
-/// simultaneously.
+/// Returns the delay before the next attempt: exponential, with jitter to keep nodes from reconnecting together.
 fn backoff(failures: u32) -> Duration {
     let max_ms = LINK_BACKOFF_MS.start << failures.min(10);
     let max_ms = max_ms.min(LINK_BACKOFF_MS.end);

@@ -11,9 +11,8 @@
 //! * [`Node`]: combines both behind bytes in and bytes out; driven by the server and by the simulation.
 //! * [`link`]: the connections to Redis.
 //!
-//! The bus may lose, duplicate and reorder messages. A message applies to its region only if its sequence
-//! number is newer than the last one. Every two seconds each region is published as a snapshot, which repairs
-//! any loss.
+//! The bus may lose, duplicate and reorder messages. A message applies to its region only if its sequence number is newer
+//! than the last one. Every two seconds each region is published as a snapshot, which repairs any loss.
 
 pub mod authentication;
 pub mod bus;
@@ -131,9 +130,8 @@ impl Node {
         }
     }
 
-    /// Refuses messages whose time differs from this node's clock by more than [`TAGGED_AGE_MS_MAX`], which
-    /// bounds replays. Requires tags, since only a tag protects the time; the clocks of all nodes must agree
-    /// within that bound.
+    /// Refuses messages whose time differs from this node's clock by more than [`TAGGED_AGE_MS_MAX`], which bounds replays.
+    /// Requires tags, since only a tag protects the time; the clocks of all nodes must agree within that bound.
     #[must_use]
     pub fn require_fresh(self) -> Self {
         Self { age_us_max: Some(TAGGED_AGE_MS_MAX * 1_000), ..self }
@@ -347,9 +345,8 @@ impl Node {
         true
     }
 
-    /// Handles ids that a peer's players have as well. The node with the larger number releases them once its
-    /// players have left. Returns the slots of those players. Without tags a forger could close any player,
-    /// so both nodes keep theirs.
+    /// Handles ids that a peer's players have as well. The node with the larger number releases them once its players have
+    /// left. Returns the slots of those players. Without tags a forger could close any player, so both nodes keep theirs.
     fn resolve_shared_ids(&mut self, shared: &[u32], peer: NodeId, now: Now, world: &mut World) -> Vec<u32> {
         for &id in shared {
             if let Some(range) = self.ids().own_range(id).cloned() {

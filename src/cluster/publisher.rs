@@ -1,5 +1,4 @@
-//! Publishes the changes of local players. Nothing is queued: a change that misses a round is published in the
-//! next, with the newest state.
+//! Publishes changes of local players. Nothing is queued: the next round has what a round missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,8 +43,7 @@ impl Publisher {
         }
     }
 
-    /// Records a request for snapshots of these regions. Ignores regions without a schedule, including regions
-    /// outside the world.
+    /// Records a request for snapshots of these regions. Regions without a schedule or outside the world are ignored.
     pub fn request_snapshots(&mut self, regions: &[Region]) {
         self.requested.extend(regions.iter().filter(|region| self.schedules.contains_key(region)));
     }

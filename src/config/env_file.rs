@@ -122,8 +122,7 @@ fn known(entry: Option<Entry<'_>>) -> Result<Option<Entry<'_>>, SyntaxError> {
     }
 }
 
-/// Returns whether a text has the form of a variable's name: words of capital letters joined by `_`. Most secrets have digits,
-/// lower-case letters or no `_`.
+/// Returns whether a text could be a variable's name: capital words joined by `_`. Most secrets are not.
 fn is_name_like(name: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
     name.contains('_') && name.split('_').all(is_word)

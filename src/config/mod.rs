@@ -82,8 +82,7 @@ pub enum Command {
     HealthCheck(Config),
 }
 
-/// All problems of the flags and the environment; `Display` writes one per line. The caller prints them and exits with
-/// status 2.
+/// All problems of flags and environment; `Display` writes one per line. The caller prints them and exits with 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<String>,

@@ -34,8 +34,7 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether a reload applies a new value; other settings need a restart.
     pub is_live: bool,
-    /// The secret part of the value. It is never printed, and refused in a flag, since every user of the machine can read
-    /// flags.
+    /// The secret part of the value: never printed, and refused in a flag, which every user of the machine can read.
     pub secrecy: Secrecy,
 }
 
@@ -175,7 +174,6 @@ macro_rules! settings {
         }
 
         impl Config {
-            /// Reads every setting.
             pub(super) fn read(sources: &mut Sources<'_>) -> Self {
                 Self { $($field: sources.read(stringify!($variable)),)* }
             }
@@ -212,8 +210,7 @@ settings! {
     LIVE STATIC_MAX_FILES, static_max_files: usize = "16384" in whole(1, 1_000_000);
     /// Maximum total size of the files in STATIC_DIR, in MiB
     LIVE STATIC_MAX_MIB, static_max_mib: u64 = "256" in whole(1, 65_536);
-    /// Worker threads; 0 selects one per core, but a single one on two cores
-    /// At least one.
+    /// Worker threads; 0 selects one per core, but a single one on two cores At least one.
     RESTART WORKERS -w, workers: usize = "0" in whole(0, WORKERS_MAX);
     /// Maximum number of concurrent WebSocket connections
     LIVE MAX_CONNECTIONS -c, max_connections: usize = "12000" in whole(1, 1_000_000);
@@ -249,11 +246,9 @@ settings! {
     LIVE SYNC_INTERVAL_SEC, sync_interval_s: u32 = "5" in whole(1, 300);
     /// Maximum number of players shown to a client
     LIVE MAX_VISIBLE, max_visible: usize = "128" in whole(1, limits::INTEREST_SET_MAX as u64);
-    /// Width of the world, in units
-    /// Positions go from 0 up to and including it.
+    /// Width of the world, in units Positions go from 0 up to and including it.
     RESTART WORLD_WIDTH, world_width: u16 = "2000" in whole(200, limits::WORLD_SIDE_MAX as u64);
-    /// Height of the world, in units
-    /// Positions go from 0 up to and including it.
+    /// Height of the world, in units Positions go from 0 up to and including it.
     RESTART WORLD_HEIGHT, world_height: u16 = "2000" in whole(200, limits::WORLD_SIDE_MAX as u64);
     /// Left edge of the spawn area, in units, inclusive
     RESTART SPAWN_MIN_X, spawn_min_x: u16 = "100" in whole(0, limits::WORLD_SIDE_MAX as u64 - 1);
@@ -265,8 +260,7 @@ settings! {
     RESTART SPAWN_MAX_Y, spawn_max_y: u16 = "900" in whole(1, limits::WORLD_SIDE_MAX as u64);
     /// Seed of the spawn positions; unset uses the system's entropy
     RESTART SPAWN_SEED, spawn_seed: Option<u64> = "" in whole(0, u64::MAX);
-    /// Units a player walks per client step, which is 1/24 s
-    /// There are [`limits::CLIENT_STEPS_PER_S`] steps per second.
+    /// Units a player walks per client step, which is 1/24 s There are [`limits::CLIENT_STEPS_PER_S`] steps per second.
     RESTART PLAYER_SPEED, player_speed: u32 = "4" in whole(1, 50);
     /// Milliseconds an attack lasts
     RESTART ATTACK_DURATION_MS, attack_duration_ms: u32 = "1000" in whole(100, 60_000);
@@ -290,8 +284,7 @@ settings! {
     LIVE RATE_LIMIT_BURST, rate_limit_burst: u32 = "60" in whole(1, 100_000);
     /// Bytes of WebSocket read buffer per connection
     RESTART READ_BUFFER_SIZE, read_buffer_bytes: usize = "256" in whole(256, 65_536);
-    /// Maximum bytes of replies queued for a client
-    /// At the maximum its socket is not read until they drain.
+    /// Maximum bytes of replies queued for a client At the maximum its socket is not read until they drain.
     LIVE WRITE_BUFFER_SIZE, write_buffer_bytes: usize = "4096" in whole(1_024, 65_536);
     /// Seconds between pings to a client
     LIVE PING_INTERVAL_SEC, ping_interval_s: u32 = "30" in whole(1, 3_600);
@@ -301,8 +294,7 @@ settings! {
     LIVE WRITE_STALL_SEC, write_stall_s: u32 = "30" in whole(1, 3_600);
     /// Seconds that clients have at shutdown to read their last bytes
     LIVE SHUTDOWN_TIMEOUT_SEC, shutdown_timeout_s: u32 = "5" in whole(1, 300);
-    /// Least severe level that is logged
-    /// At least debug when `debug` is set.
+    /// Least severe level that is logged At least debug when `debug` is set.
     LIVE LOG_LEVEL -l, log_level: LevelFilter = "info" in LogLevel;
     /// File to log to; unset logs to standard error
     RESTART LOG_FILE, log_file: Option<PathBuf> = "" in File;

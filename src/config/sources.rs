@@ -128,8 +128,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Looks up a value: a flag wins over the file, the file over the environment. An empty value counts as unset, except in
-    /// a flag. Surrounding spaces are trimmed.
+    /// Looks up a trimmed value: a flag wins over the file, the file over the environment. An empty one is unset,
+    /// except in a flag.
     fn lookup(&self, variable: &str) -> Option<(Origin, OsString)> {
         if let Some(text) = self.line.values.get(&flag_of(variable)) {
             return Some((Origin::Flag, text.trim().into()));

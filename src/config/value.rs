@@ -163,8 +163,7 @@ fn list(text: &str) -> &str {
     text.trim_end_matches(|character: char| character == ',' || character.is_whitespace())
 }
 
-/// Parses a network or a single address; bits beyond the prefix are ignored. An IPv4-mapped IPv6 address would match no peer
-/// and is refused.
+/// Parses a network or an address, ignoring bits beyond the prefix. IPv4-mapped IPv6 would match no peer.
 fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));

@@ -85,8 +85,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     text
 }
 
-/// Flushes the log, writes the final line and ends the process. A hung disk or terminal delays this by at most
-/// [`PANIC_LOG_MS`].
+/// Flushes the log, writes the final line and exits. A hung disk delays this by at most [`PANIC_LOG_MS`].
 fn end(text: &str, exit: Exit) -> ! {
     if IS_ENDING.swap(true, Ordering::SeqCst) {
         // Another thread is already ending the process.

@@ -100,8 +100,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads at most `bytes_max + 1` bytes of a file, so that the caller can detect a longer one. A FIFO with a writer, such as
-/// a shell's `<(...)`, is read to its end.
+/// Reads at most `bytes_max + 1` bytes of a file, so that the caller detects a longer one. A FIFO is read to its end.
 ///
 /// # Errors
 /// The operating system's error; a FIFO without a writer, or one whose writer sends nothing for five seconds.

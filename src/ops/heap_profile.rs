@@ -20,8 +20,7 @@ pub struct HeapProfile {
 }
 
 impl HeapProfile {
-    /// Starts counting and reads standard input on a new thread. Signals must already be blocked, since the thread inherits
-    /// the mask.
+    /// Starts counting and reads standard input on a new thread, which inherits the mask of blocked signals.
     ///
     /// # Errors
     /// The thread could not be started.

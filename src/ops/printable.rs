@@ -37,8 +37,7 @@ pub fn printable_json(json: String) -> String {
     escaped
 }
 
-/// Returns whether a character is a control character, a line separator, or an invisible one: direction marks, joiners,
-/// tags.
+/// Whether a character is a control character, a line separator, or invisible (direction marks, joiners, tags).
 fn needs_escape(character: char) -> bool {
     character.is_control()
         || matches!(character,

@@ -59,8 +59,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the thread. From the first tick on, [`WATCHDOG_WAKE_UPS_MAX`] wake-ups in a row without a new tick abort
-    /// the process.
+    /// Starts the thread, which aborts the process after [`WATCHDOG_WAKE_UPS_MAX`] wake-ups in a row without a tick.
     ///
     /// # Errors
     /// The thread could not be started.
@@ -80,8 +79,7 @@ impl Watchdog {
     }
 }
 
-/// Describes the stall and lists the state of each thread: R is running (a busy loop), S or D is waiting (for a lock or
-/// a disk).
+/// Describes the stall with the state of each thread: R runs (a busy loop), S or D waits (for a lock or a disk).
 fn stall_report(ticks: u64) -> String {
     let mut text = format!(
         "watchdog: no tick for {WATCHDOG_WAKE_UPS_MAX} seconds after {ticks} ticks; aborting; threads:"

@@ -3,8 +3,7 @@
 //! Whether an entity changed or is near enough is unpredictable, and mispredicting half of the branches costs
 //! more than all other work of an interest update.
 
-/// Collects the items of a sequence that pass a filter. Each item is written whether it passes or not; only
-/// the length depends on it.
+/// Collects the items that pass a filter. Each item is written either way; only the length depends on it.
 #[derive(Debug, Default)]
 pub(super) struct Compactor<T> {
     /// The kept items; elements past `kept` are unused.
@@ -13,7 +12,6 @@ pub(super) struct Compactor<T> {
 }
 
 impl<T: Copy + Default> Compactor<T> {
-    /// Removes all items.
     pub(super) fn clear(&mut self) {
         self.kept = 0;
     }
@@ -38,12 +36,10 @@ impl<T: Copy + Default> Compactor<T> {
         &self.items[..self.kept]
     }
 
-    /// Returns the kept items for reordering.
     pub(super) fn kept_mut(&mut self) -> &mut [T] {
         &mut self.items[..self.kept]
     }
 
-    /// Drops all but the first `count` items.
     pub(super) fn truncate(&mut self, count: usize) {
         self.kept = self.kept.min(count);
     }

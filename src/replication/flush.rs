@@ -68,8 +68,7 @@ pub(super) fn write_flush(
     viewer.schedule.flushed(frames.out.len() > before, now);
 }
 
-/// Writes the changes of the members since the last flush. Members that were removed from the world are sent
-/// as LEFT and dropped.
+/// Writes the changes of the members since the last flush. Members gone from the world leave, with a LEFT.
 fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
     let now = world.tick();
@@ -118,14 +117,12 @@ fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Sc
     scratch.changed.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
 }
 
-/// Returns whether any member in `scratch.changed` has changed.
 fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
     let mut slots = scratch.changed.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
     slots.any(|slot| viewer.schedule.unsent(world).has_changed(slot))
 }
 
-/// Writes the latest state of the changed members in `scratch.changed`. The only change is nearly always the
-/// vector.
+/// Writes the latest state of the members in `scratch.changed`. Nearly always only the vector changed.
 fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let Scratch { changed, movements, .. } = scratch;
     let world = frames.world;
@@ -186,9 +183,8 @@ fn write_attack_of_entered(slot: u32, updated_before: Tick, frames: &mut Frames<
 /// Writes a snapshot of the interest set, which corrects positions, facings and any other divergence. It
 /// replaces the JOINED and LEFT frames of this flush.
 ///
-/// Stops precede it: if the rest of the write arrives later, the client would otherwise extrapolate from the
-/// new positions with the old vectors. Vectors of moving entities follow it, since the client ignores the
-/// vectors in a snapshot.
+/// Stops precede it: if the rest of the write arrives later, the client would otherwise extrapolate from the new positions
+/// with the old vectors. Vectors of moving entities follow it, since the client ignores the vectors in a snapshot.
 fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick, frames: &mut Frames<'_>) {
     let world = frames.world;
     let (now, members) = (world.tick(), viewer.interest_set.len());
@@ -199,8 +195,7 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     for member in viewer.interest_set.iter() {
         let has_stopped = !world.entity_state(member.slot).is_moving()
             && viewer.schedule.since_snapshot(world).has_new_vector(member.slot);
-        // Repeated because the client may have missed it. The client draws entities that enter with this
-        // snapshot as standing anyway.
+        // Repeated because the client may have missed it. It draws entities that enter now as standing anyway.
         if has_stopped && member.age(now) > 0 {
             frames.movement(member.slot);
         }
@@ -221,9 +216,8 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     }
 }
 
-/// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the
-/// sprite. This happens once, one second after the member entered. Changes since the last flush are part of
-/// the delta in this flush.
+/// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the sprite. This happens
+/// once, one second after the member entered. Changes since the last flush are part of the delta in this flush.
 fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let missed = world.changes_since(world.tick() - member.age(world.tick()));

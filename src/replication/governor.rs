@@ -55,8 +55,7 @@ const WINDOW_NS: u64 = 500_000_000;
 /// Share of a window, in percent, above which the event loop is overloaded.
 const BUSY_PERCENT_MAX: u64 = 90;
 
-/// Share, in percent, above which the governor degrades by two levels: without idle time left, the size of
-/// the overload is unknown.
+/// Share, in percent, above which two levels are degraded: without idle time the overload is unknown.
 const BUSY_PERCENT_ALARM: u64 = 97;
 
 /// Maximum estimated share after restoring a level, in percent.
@@ -75,17 +74,15 @@ const CALM_WINDOWS: u32 = 6;
 /// is short, and smaller interest sets would not reduce the cost of admitting players.
 const SUSTAINED_WINDOWS: u32 = 8;
 
-/// The longest flush interval of a quality level, in milliseconds. A longer configured interval is not
-/// shortened.
+/// The longest flush interval of a level, in milliseconds. A longer configured interval is kept.
 ///
 /// Flushes farther apart than the peer's retransmission timeout cost more, not less. After such a gap Linux
 /// acknowledges each of the next 16 segments separately (`tcp_event_data_recv`), which raises the cost of a
 /// write by half. The timeout is 200 ms plus the round trip, and a flush round may be late by three ticks.
 const FLUSH_INTERVAL_MS_MAX: u32 = 150;
 
-/// Minimum number of flushes per interest update on degraded levels. An interest update costs more than a
-/// delta and changes less on the screen. In a crowd it also exchanges members at the edge, so rarer updates
-/// mean fewer sprites to load.
+/// Minimum number of flushes per interest update on degraded levels. An interest update costs more than a delta and changes
+/// less on the screen. In a crowd it also exchanges members at the edge, so rarer updates mean fewer sprites to load.
 const FLUSHES_PER_INTEREST_UPDATE: u32 = 5;
 
 /// Minimum size limit of an interest set on any level.
@@ -198,8 +195,7 @@ impl Governor {
             u64::from(here.visibility_rate_hz),
         );
         let visible = grown(replication_percent, below.max_visible as u64, here.max_visible as u64);
-        // A shorter flush interval and more updates add up; the size of interest sets never changes together
-        // with them.
+        // A shorter flush interval and more updates add up; the size of interest sets never changes with them.
         flushes + updates.max(visible) - replication_percent
     }
 }
@@ -234,8 +230,7 @@ mod tests {
     const CONFIGURED: QualityLevel =
         QualityLevel { flush_interval_ms: 50, visibility_rate_hz: 5, max_visible: 128 };
 
-    /// A simulated server. Its busy time, in percent, is a base plus the cost of flushes and interest
-    /// updates, with noise.
+    /// A simulated server. Its busy percentage is a base plus the cost of flushes and updates, with noise.
     struct Plant {
         base: f64,
         flushes: f64,

@@ -122,8 +122,7 @@ impl Grid {
         &self.entries
     }
 
-    /// Returns the entries of all cells that the rectangle touches, as one run per row of cells. A
-    /// superset of the entries inside it.
+    /// Returns the entries of all cells that the rectangle touches, as one run per row of cells.
     pub fn runs(&self, rect: Rect) -> impl Iterator<Item = &[GridEntry]> {
         let (first, last) = (self.column(rect.left), self.column(rect.right));
         let is_empty = rect.top > rect.bottom || rect.left > rect.right;

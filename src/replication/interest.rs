@@ -1,12 +1,9 @@
-//! Interest management: a viewer sees the nearest `max_visible` entities inside its rectangle, with
-//! hysteresis on both bounds.
+//! Interest management: a viewer sees the nearest `max_visible` entities in its rectangle, with hysteresis.
 //!
-//! * Distance: an entity enters inside the rectangle, and leaves when it is more than
-//!   [`INTEREST_LEAVE_MARGIN`] outside.
+//! * Distance: an entity enters inside the rectangle, and leaves when it is more than [`INTEREST_LEAVE_MARGIN`] outside.
 //! * Rank: with more candidates than capacity, a member's distance is multiplied by
 //!   [`HYSTERESIS_DISTANCE_FACTOR`]. A newcomer replaces a member only if it is clearly nearer.
-//! * Time: a member stays for the dwell time wherever it moves, since a client can't remove a sprite that is
-//!   still loading.
+//! * Time: a member stays for the dwell time wherever it moves, since a client can't remove a sprite that is still loading.
 //!
 //! The cost of an interest update is reading the state of every entity in view. Each pass therefore reads
 //! each state once and decides without branches.
@@ -53,7 +50,6 @@ pub struct Scratch {
     pub(super) movements: Compactor<MovementFrame>,
     /// Positions in `viewer.interest_set` whose vector is repeated as a keyframe.
     pub(super) keyframes: Range<usize>,
-    /// Whether any member moves.
     pub(super) any_moves: bool,
     /// Squared distance of the farthest member.
     farthest_squared: u64,
@@ -101,8 +97,7 @@ pub(crate) fn update_interest(
     for &slot in scratch.entering.kept() {
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
     }
-    // The next search starts slightly farther out than this one ended, or everywhere if capacity
-    // remained.
+    // The next search starts slightly farther out than this one ended, or everywhere with capacity left.
     let radius = farthest_selected.isqrt() as i32;
     viewer.search_radius =
         if scratch.candidates.kept().len() < capacity { RADIUS_MAX } else { radius + radius / 4 };
@@ -121,8 +116,7 @@ fn members_reaching_age(members: &InterestSet, age: Tick, since: Tick, now: Tick
 
 /// Ranks the members before position `evictable` that are still in range.
 ///
-/// Every member that is in the world is inserted into `seen`, even if it leaves: it must not re-enter in the
-/// same update.
+/// Every member in the world is inserted into `seen`, even if it leaves: it must not re-enter at once.
 fn rank_evictable(
     members: &InterestSet,
     evictable: usize,
@@ -150,8 +144,7 @@ fn rank_evictable(
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
 }
 
-/// Keeps the members from position `evictable` on, which are within their dwell time. Returns the number of
-/// members that stay.
+/// Keeps the members from position `evictable` on, within their dwell time. Returns the number that stay.
 ///
 /// A member that was removed from the world leaves too, but not before its `removed_dwell` is over.
 ///
@@ -228,8 +221,7 @@ fn swap_farthest_last(ranked: &mut [Candidate], done: usize) {
     }
 }
 
-/// Finds the selected candidates that are not members yet. Returns the squared distance of the farthest
-/// selected one.
+/// Finds the selected candidates that are no members yet. Returns the largest squared distance selected.
 fn find_entering(scratch: &mut Scratch) -> u64 {
     let Scratch { candidates, entering, .. } = scratch;
     let mut farthest = 0;
@@ -241,8 +233,7 @@ fn find_entering(scratch: &mut Scratch) -> u64 {
     farthest
 }
 
-/// Returns the regions in which a change or a movement can matter until the next update. `farthest` is the
-/// squared distance of the farthest member.
+/// Returns the regions whose changes can matter until the next update, given the largest squared distance.
 fn regions_of_interest(
     viewer: &Viewer,
     world: &World,

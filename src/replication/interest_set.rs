@@ -7,8 +7,7 @@ use super::compaction::Compactor;
 use crate::prefetch::prefetch_all;
 use crate::world::Tick;
 
-/// A member of an interest set. The slot is reused, so an entity was removed if its slot now holds another
-/// id.
+/// A member of an interest set. Slots are reused: the entity is gone if its slot holds another id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InterestEntry {
     pub(crate) slot: u32,
@@ -64,7 +63,6 @@ impl InterestSet {
         &self.rows[row * capacity..row * capacity + self.len()]
     }
 
-    /// Returns the number of entries that fit in a row.
     fn capacity(&self) -> usize {
         self.rows.len() / ROWS
     }
@@ -138,7 +136,6 @@ impl InterestSet {
         }
     }
 
-    /// Keeps the members for which `keep` returns true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(InterestEntry) -> bool) {
         let mut kept = 0;
         for position in 0..self.len() {
@@ -156,7 +153,6 @@ impl InterestSet {
         prefetch_all(self.slots());
     }
 
-    /// Prefetches all rows.
     pub(crate) fn prefetch(&self) {
         (0..ROWS).for_each(|row| prefetch_all(self.row(row)));
     }

@@ -1,17 +1,15 @@
 //! Replication: sends each viewer the changes around it. Each flush reads the current state, and no changes are
 //! queued: only the first snapshot, and the rest of a partial write, wait in an outbox.
 //!
-//! Every entity carries the tick of its last change, and every [`Viewer`] the tick up to which it has been
-//! sent changes. A flush sends the latest state of each member of the viewer's interest set that has changed
-//! since that tick. A viewer whose socket is not writable is skipped: it costs nothing, and its next flush
-//! brings it up to date.
+//! Every entity carries the tick of its last change, and every [`Viewer`] the tick up to which it has been sent changes. A
+//! flush sends the latest state of each member of the viewer's interest set that has changed since that tick. A viewer
+//! whose socket is not writable is skipped: it costs nothing, and its next flush brings it up to date.
 //!
 //! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
 //! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],
 //!   [`interest_set`], [`epoch_set`] and [`compaction`].
 //! * [`schedule`]: when a viewer is due for what. [`flush`]: encodes one viewer's flush through [`frames`].
-//! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode
-//!   flushes.
+//! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode flushes.
 
 mod compaction;
 mod epoch_set;
@@ -59,8 +57,7 @@ impl Scene {
         Self { world: World::new(rules), grid, refreshed_at: 0, removals_seen: Removals::default() }
     }
 
-    /// Brings the grid up to date with the last closed tick. Does nothing while no entity moves, joins or
-    /// leaves.
+    /// Brings the grid up to date with the last closed tick, if any entity moved, joined or left.
     pub fn refresh(&mut self) {
         if self.refreshed_at == self.world.tick() {
             return;

@@ -170,8 +170,7 @@ impl Pool {
         &mut self.batch
     }
 
-    /// Encodes the next batch of due viewers into [`Pool::batch`]. On return, the caller holds the only
-    /// reference to the scene.
+    /// Encodes the next batch of due viewers into [`Pool::batch`]. The workers then hold no reference to the scene.
     ///
     /// # Panics
     /// If a worker thread has ended, which never happens while the pool exists.
@@ -276,8 +275,7 @@ impl Chunk {
 fn work(inbox: &Receiver<Job>, outbox: &SyncSender<Chunk>) {
     for Job { scene, settings, mut chunk } in inbox {
         chunk.run(&scene, &settings);
-        // The event loop needs exclusive access to the scene once it has every result, so drop this reference
-        // first.
+        // The event loop needs the scene exclusively once it has every result, so drop this reference first.
         drop(scene);
         if outbox.send(chunk).is_err() {
             return;

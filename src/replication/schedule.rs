@@ -51,7 +51,6 @@ pub(super) enum Occasion {
     Ack,
 }
 
-/// No tick.
 const NEVER: Tick = Tick::MAX;
 
 /// The second cache line of a viewer.
@@ -62,7 +61,6 @@ pub(super) struct Schedule {
     sent_until: Tick,
     /// Tick of the last flush with content; the following tick if that flush was piggybacked between two ticks.
     flushed_at: Tick,
-    /// Tick of the last interest update.
     interest_updated_at: Tick,
     /// While the last interest update is older than this tick, another one is needed even without movement: for members
     /// within their dwell time, or, with [`NEVER`], for a new viewport.
@@ -71,7 +69,6 @@ pub(super) struct Schedule {
     snapshot_due: Tick,
     /// Earliest tick for a snapshot; [`NEVER`] until the first entity enters.
     snapshot_allowed: Tick,
-    /// Tick of the last snapshot.
     snapshot_sent_at: Tick,
     /// [`World::removals`] when all members were last known to be in the world.
     removals_seen: Removals,
@@ -175,12 +172,10 @@ impl Schedule {
         world.changes_since(self.sent_until)
     }
 
-    /// Returns the changes since the last snapshot.
     pub(super) fn since_snapshot<'a>(&self, world: &'a World) -> ChangesSince<'a> {
         world.changes_since(self.snapshot_sent_at)
     }
 
-    /// Returns the tick of the last interest update.
     pub(super) fn interest_updated_at(&self) -> Tick {
         self.interest_updated_at
     }
@@ -242,8 +237,7 @@ impl Schedule {
         }
     }
 
-    /// Brings the next snapshot forward after a jump of a member. All viewers nearby see the same jump; their ids spread
-    /// their snapshots over ticks.
+    /// Brings the next snapshot forward after a jump of a member. Ids spread the snapshots of all its viewers over ticks.
     pub(super) fn jumped(&mut self, viewer_id: u32, now: Tick, settings: &Settings) {
         let stagger = Tick::from(viewer_id) % (settings.jump_sync / 2).max(1);
         let earliest = (now + stagger).max(self.snapshot_sent_at + settings.jump_sync_pause);

@@ -79,7 +79,6 @@ pub(super) const RADIUS_MAX: i32 = 1 << 17;
 /// Up to this population, a linear scan is cheaper than walking the grid's cells.
 const LINEAR_SEARCH_MAX: usize = 256;
 
-/// Parameters of a search.
 pub(super) struct Search<'a> {
     pub(super) scene: &'a Scene,
     pub(super) viewpoint: &'a Viewpoint,
@@ -94,9 +93,8 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     /// Appends every newcomer that may be selected to the ranked members.
     ///
-    /// These are at least the nearest newcomers that fill the capacity, and all that are nearer than the
-    /// farthest ranked member. `radius`, in units, is where the search starts; it affects the cost but not
-    /// the selection.
+    /// These are at least the nearest newcomers that fill the capacity, and all that are nearer than the farthest ranked
+    /// member. `radius`, in units, is where the search starts; it affects the cost but not the selection.
     pub(super) fn run(&self, radius: i32, candidates: &mut Compactor<Candidate>) {
         let members = candidates.kept().len();
         let farthest = candidates.kept().iter().map(|member| member.squared_distance()).max().unwrap_or(0);

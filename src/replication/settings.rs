@@ -31,8 +31,7 @@ pub struct Settings {
     pub jump_sync_pause: Tick,
     /// Ticks after which an attack is no longer sent.
     pub attack: Tick,
-    /// Maximum distance an entity moves in one second, in units. Interest masks are widened by this
-    /// distance.
+    /// Distance an entity can move in one second, in units, by which interest masks are widened.
     pub drift: i32,
     /// Ticks for which a viewer's region mask stays valid.
     pub regions_ttl: Tick,

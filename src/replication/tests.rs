@@ -1,5 +1,4 @@
-//! Properties of the whole module: which entities an interest update selects, and that the output does not
-//! depend on the number of threads.
+//! Properties of the module: the entities an update selects, and output that is equal for 1 and N threads.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -226,7 +225,6 @@ fn flush_round(viewers: &mut Viewers, scene: &mut Scene) -> Vec<(u32, bool)> {
     due.into_iter().map(flush).collect()
 }
 
-/// Returns viewers of all players in a scene.
 fn viewers_of(scene: &Scene, viewport: Option<(u16, u16)>) -> Viewers {
     let mut viewers = Viewers::new(settings(128));
     for slot in 0..scene.world.slots() as u32 {

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use crate::world::Tick;
 
-/// One bucket of slots for each coming tick. Advancing costs as much as the buckets it opens, regardless of
-/// how many slots are scheduled later.
+/// One bucket of slots for each coming tick. Advancing costs only as much as the buckets it opens.
 #[derive(Debug, Default)]
 pub(super) struct TimerWheel {
     /// The buckets of the tick [`TimerWheel::first`] and of those after it. A bucket may hold stale entries:
@@ -29,8 +28,7 @@ pub(super) struct Smoothing {
 const NEVER: Tick = Tick::MAX;
 
 impl TimerWheel {
-    /// Schedules a slot for `tick`, or for the next tick to be opened if that one is past. Replaces its
-    /// earlier schedule.
+    /// Schedules a slot, again if need be, for `tick` or, if that is past, for the next tick to be opened.
     pub(super) fn schedule(&mut self, slot: u32, tick: Tick) {
         let tick = tick.max(self.first);
         let bucket = (tick - self.first) as usize;
@@ -56,7 +54,6 @@ impl TimerWheel {
         self.schedule(slot, chosen.unwrap_or(tick));
     }
 
-    /// Cancels a slot's schedule.
     pub(super) fn cancel(&mut self, slot: u32) {
         if let Some(due) = self.due.get_mut(slot as usize) {
             *due = NEVER;

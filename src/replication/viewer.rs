@@ -9,15 +9,13 @@ use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::changes::{ALL_REGIONS, Regions};
 use crate::world::{Tick, World};
 
-/// The replication state of a player: two cache lines, both of which miss the cache at nearly every flush. The
-/// schedule is the second one.
+/// The replication state of a player: two cache lines, both cold at nearly every flush. The second is the schedule.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Viewer {
     pub(crate) slot: u32,
     pub(crate) id: u32,
-    /// Entities that the client sees besides its own, in the order in which they entered. At most
-    /// `max_visible`.
+    /// Entities that the client sees besides its own, by time of enter; at most `max_visible`.
     pub(crate) interest_set: InterestSet,
     /// Half the sides of the viewport, in units; with `None` the viewer sees the whole world.
     half_viewport: Option<(i32, i32)>,
@@ -53,8 +51,7 @@ impl Viewer {
         prefetch(&self.schedule);
     }
 
-    /// Prefetches the rows of the interest set that a flush of this kind reads. Reads the viewer, which
-    /// should be cached by then.
+    /// Prefetches the rows that a flush of this kind reads. The viewer itself should be cached by then.
     pub(super) fn prefetch_interest_set(&self, kind: FlushKind) {
         match kind {
             FlushKind::Delta => self.interest_set.prefetch_slots(),
@@ -79,14 +76,12 @@ impl Viewer {
         self.interest_set.ids().iter().copied()
     }
 
-    /// Returns half the sides of the clamped viewport, in units; with `None` the viewer sees the whole
-    /// world.
+    /// Returns half the sides of the clamped viewport, in units; `None` for the whole world.
     pub fn half_sides(&self) -> Option<(i32, i32)> {
         self.half_viewport
     }
 
-    /// Sets the viewport that the client reports. Each side is clamped to between 100 units and the side of
-    /// the world.
+    /// Sets the client's viewport. Each side is clamped to between 100 units and the side of the world.
     pub(crate) fn set_viewport(&mut self, width: u16, height: u16, world: &World) {
         let rules = world.rules();
         let half =

@@ -20,7 +20,6 @@ pub struct Viewers {
     scratch: Scratch,
     /// Sum of the sizes of all interest sets.
     visible_total: usize,
-    /// Number of viewers.
     count: usize,
     /// Tick of each viewer's next flush.
     wheel: TimerWheel,
@@ -86,8 +85,7 @@ impl Viewers {
         &mut self.settings
     }
 
-    /// Returns the sum of the sizes of all interest sets: the entities per tick that a server without deltas
-    /// would send.
+    /// Returns the sum of all interest sets: the entities per tick that a server without deltas would send.
     pub fn visible_total(&self) -> usize {
         self.visible_total
     }
@@ -97,8 +95,7 @@ impl Viewers {
         self.by_slot.get(slot as usize)?.as_deref()
     }
 
-    /// Adds a viewer for a new player, with a viewport of this width and height if known. Appends its first
-    /// frames to `out`.
+    /// Adds a viewer for a new player, with a viewport if known. Appends its first frames to `out`.
     ///
     /// # Panics
     /// If the slot is vacant in the world or already has a viewer.
@@ -141,8 +138,7 @@ impl Viewers {
         }
     }
 
-    /// Iterates over the leave rectangles of all viewers. No entity stays in an interest set outside its
-    /// viewer's rectangle.
+    /// Iterates over the leave rectangles of all viewers, outside which no entity stays in an interest set.
     pub fn leave_rects<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Rect> + 'a {
         self.by_slot.iter().flatten().map(|viewer| viewer.enter_and_leave_rects(world).1)
     }

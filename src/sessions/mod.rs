@@ -157,8 +157,7 @@ impl<P: Copy> Sessions<P> {
         }
     }
 
-    /// Returns the current token of the session to which `presented` belongs, or `presented` itself if it is not a previous
-    /// token.
+    /// Returns the current token of the session of `presented`, or `presented` itself if it is no previous token.
     pub fn current(&self, presented: SessionToken) -> SessionToken {
         self.previous.get(&presented).copied().unwrap_or(presented)
     }
@@ -195,8 +194,8 @@ impl<P: Copy> Sessions<P> {
         self.active.insert(token, Active { player, reconnected_ms: None, previous: None });
     }
 
-    /// Continues a session under a new token. The presented token stays valid until [`Sessions::confirm`]. Both are equal if no
-    /// new token could be generated.
+    /// Continues a session under a new token, or the same if none could be drawn. Both stay valid until
+    /// [`Sessions::confirm`].
     pub fn reconnect(&mut self, token: SessionToken, presented: SessionToken, player: P, now_ms: u64) {
         let previous = (presented != token).then_some(presented);
         self.active.insert(token, Active { player, reconnected_ms: Some(now_ms), previous });
@@ -292,8 +291,7 @@ impl<P: Copy> Sessions<P> {
             let age_ms = u64::from(age_s) * 1000;
             match entry {
                 SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) if age_ms < self.ttl_ms => {
-                    // Ages are rounded to seconds. One second less is counted, so that the budget does not gain from the
-                    // rounding.
+                    // Ages are rounded to seconds. One less is counted, so that the budget does not gain from the rounding.
                     let at_ms = clock_ms(now_ms) - age_ms.saturating_sub(1_000);
                     self.insert_disconnected(token, Disconnected { at_ms, saved, previous: None });
                 }

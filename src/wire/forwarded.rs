@@ -25,8 +25,7 @@ pub fn x_forwarded_for(value: &str) -> impl Iterator<Item = Hop> {
     })
 }
 
-/// Parses a `Forwarded` value, nearest hop first. A value that violates the grammar can't be split reliably and
-/// yields a single malformed hop.
+/// Parses a `Forwarded` value, nearest hop first. One that violates the grammar yields a single malformed hop.
 pub fn forwarded(value: &str) -> Vec<Hop> {
     let mut hops = Vec::new();
     let mut rest = value;
@@ -51,8 +50,7 @@ pub fn proto_is_https(value: &str) -> bool {
     value.split(',').any(|proto| is_https(proto.trim_matches([' ', '\t'])))
 }
 
-/// Returns whether any `proto` of a `Forwarded` value is `https` or `wss`; false if the value violates the
-/// grammar.
+/// Returns whether any `proto` of a valid `Forwarded` value is `https` or `wss`.
 pub fn forwarded_is_https(value: &str) -> bool {
     let (mut rest, mut found) = (value, false);
     loop {

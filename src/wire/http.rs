@@ -37,8 +37,7 @@ const HTTPS_PORT: u16 = 443;
 pub enum Parsed {
     /// The head is incomplete: call again with the same bytes and more.
     Incomplete,
-    /// A complete request. The bytes after `consumed` belong to the next request or to the first WebSocket
-    /// frame.
+    /// A complete request. The bytes after `consumed` belong to the next request or the first frame.
     Complete {
         /// The request.
         request: Request,
@@ -88,8 +87,7 @@ pub struct Request {
     pub forwarded: Option<String>,
     /// The `X-Forwarded-Proto` header, if the peer is trusted.
     pub x_forwarded_proto: Option<String>,
-    /// The `Cookie` header; repeated ones are joined with commas. Invalid UTF-8 is replaced, since most cookies
-    /// belong to other programs.
+    /// The `Cookie` header, repeated ones joined with commas. Invalid UTF-8 is replaced: most cookies are foreign.
     pub cookie: Option<String>,
     /// Host and port addressed by the client; empty if the request has none.
     authority: String,
@@ -151,9 +149,8 @@ impl HttpError {
 
 /// Decodes the request head at the start of `buffer`; leading empty lines are skipped.
 ///
-/// One call takes time linear in the head. There is no state between calls: a head that arrives in pieces is
-/// parsed again from its start, up to [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`RequestParser`] bounds
-/// the number of parses.
+/// One call takes time linear in the head. There is no state between calls: a head that arrives in pieces is parsed again
+/// from its start, up to [`limits::HTTP_HEAD_BYTES_MAX`] bytes each time. [`RequestParser`] bounds the number of parses.
 ///
 /// # Errors
 /// See [`HttpError`]; reported as soon as the bytes can no longer become a valid head.
@@ -302,8 +299,7 @@ fn may_be_non_utf8(name: &str) -> bool {
 }
 
 impl Request {
-    /// Returns the port addressed by the client, or the scheme's default if the host has no valid port. Returns
-    /// `None` without a host.
+    /// Returns the client's port, or the scheme's default if the host has no valid one. `None` without a host.
     pub fn port(&self, is_https: bool) -> Option<u16> {
         if self.authority.is_empty() {
             return None;

@@ -57,8 +57,7 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// Decodes the packed form: bits 0-1 are dx+1, bits 2-3 are dy+1. A field of 3 or any higher bit is
-    /// invalid.
+    /// Decodes the packed form: bits 0-1 are dx+1, bits 2-3 dy+1. A field of 3 or a higher bit is invalid.
     pub fn from_packed(packed: u8) -> Option<Self> {
         let (dx, dy) = (packed & 0b11, (packed >> 2) & 0b11);
         (packed >> 4 == 0 && dx != 3 && dy != 3).then_some(Self { dx: dx as i8 - 1, dy: dy as i8 - 1 })
@@ -209,8 +208,7 @@ impl Entry {
     }
 }
 
-/// Appends a `GAME_STATE` frame: the complete list of players for the client. The client removes players that
-/// are not listed.
+/// Appends a `GAME_STATE` frame: all players that the client sees. The client removes the others.
 pub fn game_state(out: &mut Vec<u8>, entries: impl ExactSizeIterator<Item = Entry>) {
     let count = entries.len();
     begin_binary_frame(out, 5 + ENTRY_BYTES * count);

@@ -1,5 +1,4 @@
-//! Encoding and decoding of the wire protocols, without sockets or a clock: bytes to values, and values to
-//! bytes.
+//! Encoding and decoding of the wire protocols, from bytes to values and back, without sockets or a clock.
 //!
 //! * [`forwarded`], [`proxy_protocol`]: client addresses reported by proxies.
 //! * [`http`]: request heads, responses, the WebSocket handshake.

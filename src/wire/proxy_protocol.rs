@@ -1,5 +1,4 @@
-//! The receiver's side of the PROXY protocol, versions 1 and 2: a header with the client's address, sent
-//! before the first byte of the connection.
+//! The receiver's side of the PROXY protocol, versions 1 and 2: the client's address before its first byte.
 //!
 //! Hand-written, since the available crates without I/O have faults. `ppp` 2.3 treats a version 1 header that
 //! is cut before its last port as a final error; `proxy-header` 0.1 accepts any byte in place of the first
@@ -34,8 +33,7 @@ pub enum Parsed {
     Incomplete,
     /// A complete header. The bytes after `consumed` belong to the connection.
     Complete {
-        /// The client's address; `None` for connections of the proxy itself (`LOCAL`, `UNKNOWN`) and for
-        /// clients without an IP address.
+        /// The client's address; `None` for the proxy's own connections (`LOCAL`) and for clients without one.
         source: Option<IpAddr>,
         /// Bytes of the buffer that the header takes.
         consumed: usize,
@@ -55,8 +53,7 @@ pub enum ProxyError {
     TooLong,
 }
 
-/// Decodes the header at the start of `buffer`. There is no state between calls, and no more than
-/// [`PROXY_HEADER_BYTES_MAX`] bytes are read.
+/// Decodes the header at the start of `buffer`, without state and from at most [`PROXY_HEADER_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// See [`ProxyError`]; reported as soon as the bytes can no longer become a header.
@@ -69,8 +66,7 @@ pub fn parse(buffer: &[u8]) -> Result<Parsed, ProxyError> {
     }
 }
 
-/// Returns whether the buffer starts with the signature: `Some(false)` for a prefix of it, `None` on a
-/// mismatch.
+/// Returns whether the buffer starts with the signature: `Some(false)` for a prefix, `None` on a mismatch.
 fn matches_prefix(buffer: &[u8], signature: &[u8]) -> Option<bool> {
     if buffer.starts_with(signature) { Some(true) } else { signature.starts_with(buffer).then_some(false) }
 }

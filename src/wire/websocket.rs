@@ -95,8 +95,7 @@ impl Failure {
 }
 
 impl WebSocket {
-    /// Creates the state of a connection after the 101 response. `read_buffer_bytes` is allocated immediately
-    /// and kept.
+    /// Creates the state of an upgraded connection, with a read buffer of `read_buffer_bytes` that it keeps.
     pub fn new(read_buffer_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(read_buffer_bytes)
@@ -123,8 +122,7 @@ impl WebSocket {
         match self.context.read(&mut memory) {
             Ok(Message::Binary(payload)) => Ok(Some(event_of(&payload))),
             Ok(Message::Ping(_)) => {
-                // tungstenite queues the pong until the next call, which may come only with the peer's next
-                // bytes. So flush now.
+                // tungstenite queues the pong until the next call, perhaps the peer's next bytes. So flush now.
                 let _ = self.context.flush(&mut memory);
                 Ok(Some(Event::Ping))
             }

@@ -34,8 +34,7 @@ impl ChangeTick {
     }
 }
 
-/// The change ticks of an entity's fields. They are rarely read: the [`EntityState`] shows when a read is
-/// needed.
+/// The change ticks of an entity's fields, read only if the [`EntityState`] shows a need.
 ///
 /// [`EntityState`]: super::entity_state::EntityState
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

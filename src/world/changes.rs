@@ -46,7 +46,6 @@ use super::{Position, Tick};
 pub(super) struct Changes {
     pub(super) regions: DirtyRegions,
     slots: DirtySet,
-    /// Change ticks of each slot.
     pub(super) ticks: Vec<ChangeTicks>,
     pub(super) removals: Removals,
 }
@@ -75,7 +74,6 @@ impl Changes {
         self.regions.mark_moved(position);
     }
 
-    /// Records the removal of an entity.
     pub(super) fn remove(&mut self, at: usize, position: Position) {
         self.mark(at, position);
         self.regions.mark_moved(position);
@@ -88,8 +86,7 @@ impl Changes {
         self.slots.mark(at);
     }
 
-    /// Closes the next `ticks` ticks, of which the first one has all changes recorded since the last call. `open` is the
-    /// tick after them.
+    /// Closes the next `ticks` ticks; the first one has all changes since the last call. `open` follows them.
     pub(super) fn close(&mut self, ticks: u32, open: Tick) {
         self.regions.advance(open);
         self.slots.close(ticks);
@@ -132,13 +129,11 @@ impl<'a> ChangesSince<'a> {
         self.states[slot as usize].may_have_rare_change_since(self.since)
     }
 
-    /// Returns whether the vector changed.
     pub(crate) fn has_new_vector(self, slot: u32) -> bool {
         // The last change is one of the vector unless the entity state shows a change of another field.
         self.has_changed(slot) && self.rare(slot).is_none_or(|ticks| ticks.vector.is_after(self.since))
     }
 
-    /// Returns whether the facing changed.
     pub(crate) fn has_new_facing(self, slot: u32) -> bool {
         self.rare(slot).is_some_and(|ticks| ticks.facing.is_after(self.since))
     }
@@ -150,7 +145,6 @@ impl<'a> ChangesSince<'a> {
         })
     }
 
-    /// Returns whether the entity jumped.
     pub(crate) fn has_jumped(self, slot: u32) -> bool {
         self.rare(slot).is_some_and(|ticks| ticks.jump.is_after(self.since))
     }

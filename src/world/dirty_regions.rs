@@ -16,8 +16,7 @@ pub type Regions = u64;
 /// Every region.
 pub const ALL_REGIONS: Regions = Regions::MAX;
 
-/// For each of the last ticks, the regions with a change (vector, facing, attack, removal, jump) and those with a
-/// movement or a join.
+/// For each of the last ticks, the regions with a change (vector, facing, attack, removal, jump), and with a move or join.
 #[derive(Debug, Clone)]
 pub(super) struct DirtyRegions {
     columns: GridAxis,

@@ -1,5 +1,4 @@
-//! The entities that changed in the last ticks, one bit per slot: a kilobyte for ten thousand players answers for a whole
-//! flush.
+//! The entities that changed in the last ticks, one bit per slot: a kilobyte answers for ten thousand players.
 
 use super::Tick;
 

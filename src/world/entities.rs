@@ -58,7 +58,6 @@ pub struct World {
     changes: Changes,
     vacant: Vec<u32>,
     population: usize,
-    /// Number of ghosts in `population`.
     ghosts: usize,
     held_slots: HeldSlots,
     lingering: Lingering,
@@ -261,7 +260,6 @@ impl World {
         }
     }
 
-    /// Records a change of this entity and returns its change tick.
     fn record_change(&mut self, at: usize) -> ChangeTick {
         self.changes.mark(at, self.entity_states[at].position);
         ChangeTick::of(self.tick + 1)

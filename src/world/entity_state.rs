@@ -105,7 +105,6 @@ impl EntityState {
         self.changed = change_tick;
     }
 
-    /// Marks the slot as vacant.
     pub(super) fn vacate(&mut self) {
         self.id = VACANT;
         self.details = self.details.with_axis(DX, 0).with_axis(DY, 0);
@@ -116,8 +115,7 @@ impl EntityState {
     }
 }
 
-/// Two axes of two bits and three flags. From bit [`CHANGE_TICK`] on, the lower bits of the change tick of the last change
-/// to a field other than the vector.
+/// Two axes of two bits, three flags, and from bit [`CHANGE_TICK`] on the lower bits of the last other change's tick.
 #[derive(Debug, Clone, Copy)]
 struct Details(u32);
 

@@ -159,8 +159,7 @@ impl Extrapolation {
         self.late.iter().any(|late| !actual.is_within(cadence.distance_max, late.point(self.at)))
     }
 
-    /// Returns the first tick in which a jump is allowed: the allowance covers it, and viewers have received the
-    /// previous jump.
+    /// Returns the first tick for a jump: the allowance covers it, and viewers have received the last one.
     pub(super) fn jump_allowed_at(&self, cadence: &Cadence) -> Tick {
         let earned = self.jumps_until.saturating_sub((JUMPS_MAX - 1) * cadence.jump);
         earned.max(self.reset_at + cadence.jump_sent)

@@ -1,7 +1,6 @@
 //! One axis of a uniform grid over the world.
 
-/// Maps a coordinate to a cell along one axis. Multiplies by the reciprocal, because one division per moving entity
-/// would dominate the cost of a tick.
+/// Maps a coordinate to a cell along one axis, by the reciprocal: a division per moving entity would dominate a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GridAxis {
     /// Cells per unit, as a fixed-point number with 32 fractional bits.

@@ -22,7 +22,6 @@ impl IdAllocator {
         Self { current: 0..0, reserve: 0..0 }
     }
 
-    /// Returns the number of ids left.
     pub(super) fn remaining(&self) -> usize {
         self.current.len() + self.reserve.len()
     }

@@ -23,8 +23,7 @@ impl Pace {
         Self { tick_rate_hz, speed_per_s: units_per_client_step * CLIENT_STEPS_PER_S }
     }
 
-    /// Returns the units that a moving entity covers in the `ticks` steps after tick `from`. Saturates at 2^20, more than
-    /// the width of any world.
+    /// Returns the units that a moving entity covers in the `ticks` steps after tick `from`. Saturates at 2^20.
     pub fn distance(self, from: Tick, ticks: u32) -> i32 {
         let travelled = |tick: Tick| tick * u64::from(self.speed_per_s) / u64::from(self.tick_rate_hz);
         (travelled(from + Tick::from(ticks)) - travelled(from)).min(1 << 20) as i32

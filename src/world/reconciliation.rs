@@ -72,11 +72,9 @@ impl Reconciliation {
         ReconciliationBudget::of_scaled(account.budget_scaled, tick_rate_hz)
     }
 
-    /// Accepts or refuses a claim. Returns true and charges the budget if the claim is accepted. `is_plausible` is the
-    /// result of the caller's own checks.
+    /// Accepts or refuses a claim, given the caller's own checks. Returns true and charges the budget if accepted.
     ///
-    /// Must be called for every claim inside the world, before the vector changes: the simulated path between two calls is
-    /// assumed to be a straight line.
+    /// Call it for every claim inside the world before the vector changes: the path between two calls is a straight line.
     pub fn try_accept(
         &mut self,
         claim: Point,
@@ -101,8 +99,7 @@ impl Reconciliation {
         true
     }
 
-    /// Sets the position on which client and server agree: an accepted claim, or the simulated position for a MOVE without
-    /// a claim.
+    /// Sets the agreed position: an accepted claim, or the simulated position for a MOVE without one.
     pub fn agree_on(&mut self, position: Point) {
         self.anchor = position;
         self.segment_start = position;
@@ -125,8 +122,7 @@ mod tests {
 
     const RATE_HZ: u32 = 60;
 
-    /// Walks right with a client that is `speed` times too fast and messages delayed by `delay_ms(step)`. Returns the number
-    /// of refused claims.
+    /// Walks right `speed` times too fast, with messages delayed by `delay_ms(step)`. Returns the number of refused claims.
     fn refusals(speed: f64, seconds: u32, delay_ms: impl Fn(u32) -> u64) -> usize {
         let pace = Pace::new(RATE_HZ, 4);
         let mut account = Reconciliation::new(Point::default(), 0, RATE_HZ);

@@ -1,5 +1,4 @@
-//! Limits per address: simultaneous connections, and new connections per second. Loopback has sixteen million
-//! addresses.
+//! Limits per address: simultaneous and new connections. Loopback has sixteen million addresses.
 
 use std::net::Ipv4Addr;
 

@@ -1,5 +1,4 @@
-//! A failover of Redis: another instance becomes the primary, the host name moves, and the cluster stays
-//! whole.
+//! A failover of Redis: another instance becomes the primary, and the cluster stays whole.
 
 use std::collections::BTreeSet;
 

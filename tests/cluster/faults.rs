@@ -1,5 +1,4 @@
-//! Servers and Redis that crash, hang and recover: players are never disconnected, and the world becomes
-//! whole again.
+//! Servers and Redis crash, hang and recover: players stay connected, and the world becomes whole again.
 
 use nix::sys::signal::Signal;
 

@@ -1,5 +1,4 @@
-//! A hostile writer to Redis: it can't prevent joins, kill a node, exhaust its memory, or forge a ghost of a node's own
-//! player.
+//! A hostile writer to Redis can't prevent joins, kill a node, exhaust its memory, or forge a ghost of its player.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -24,7 +24,6 @@ impl Redis {
         Redis::start_with(None)
     }
 
-    /// [`Redis::start`] with a password.
     pub fn start_with(password: Option<&'static str>) -> Redis {
         let mut redis = Redis::absent();
         redis.password = password;
@@ -52,7 +51,6 @@ impl Redis {
         wait_until("Redis to accept connections", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
-    /// Kills the process.
     pub fn vanish(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -65,13 +63,11 @@ impl Redis {
         send_signal(child.id(), signal);
     }
 
-    /// URL for `CLUSTER_URL`.
     pub fn url(&self) -> String {
         let password = self.password.map_or(String::new(), |password| format!(":{password}@"));
         format!("redis://{password}127.0.0.1:{}/0", self.port)
     }
 
-    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -93,8 +93,7 @@ fn sealed_sessions_are_restored_and_forged_ones_ignored() {
         let [client] = clients;
         let cookie = client.cookie.clone().expect("a cookie");
         let key = format!("pixi:main:resume:{}", cookie.split_once('=').expect("a value").1);
-        // Positions of connected players are also saved periodically; only the one saved at the disconnect is
-        // the last.
+        // Connected players are saved periodically too; only the save at the disconnect is the last.
         redis.command(&[b"DEL", key.as_bytes()]);
         client.reset();
         servers[0].wait_for_players(0);

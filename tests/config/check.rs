@@ -41,8 +41,7 @@ impl Place {
         path
     }
 
-    /// The program with these settings and arguments, run as an unprivileged user after `before`, a prefix of
-    /// the shell command.
+    /// The program, run as an unprivileged user after `before`, a prefix of the shell command.
     fn command(&self, settings: &Settings, before: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{before} exec \"$@\""), "sh"]);

@@ -1,5 +1,4 @@
-//! Special files as settings: FIFOs, devices, closed or full standard streams. The server never waits for the other end
-//! of a FIFO at its start.
+//! Special files as settings: FIFOs, devices, closed or full streams. The start never waits for a FIFO's other end.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

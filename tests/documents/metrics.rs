@@ -51,8 +51,7 @@ const UNITS: [(&str, &str); 7] = [
     ("bytes", "bytes"),
 ];
 
-/// The rows that the page must have, without backticks, up to the end of the help text. Both formats have the metrics in
-/// the same order.
+/// The rows that the page must have, up to the end of the help text. Both formats have the same order.
 fn expected_rows(prometheus: &str, json: &Json) -> Vec<String> {
     let families: Vec<&str> = prometheus.split("# HELP ").skip(1).collect();
     let values = by_key(json);

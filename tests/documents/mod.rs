@@ -18,7 +18,6 @@ use crate::support::server::path_with_program;
 /// Folders with documents, without their subfolders.
 const FOLDERS: [&str; 4] = [".", "docs", "deploy", "web"];
 
-/// The port in the documents.
 const PORT: &str = "8108";
 
 struct Document {
@@ -36,7 +35,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A file of the project.
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }

@@ -8,7 +8,6 @@ use crate::tidy::sources;
 /// Minimum number of words; shorter sentences may repeat by chance.
 const WORDS_MIN: usize = 8;
 
-/// Maximum bytes of the README.
 const README_BYTES_MAX: usize = 7_000;
 
 /// Sentences of prose and cells of tables, without their links and marks.

@@ -1,5 +1,4 @@
-//! The container stack without an engine: compose files and the configuration of `HAProxy` are valid, mounted files exist, and the
-//! image uses existing flags.
+//! The container stack without an engine: valid files of compose and `HAProxy`, existing mounts and flags.
 
 use std::process::Command;
 

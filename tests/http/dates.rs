@@ -1,5 +1,4 @@
-//! The `Date` header: on successful, refused and upgrade responses, and on connections refused before their
-//! request.
+//! The `Date` header of all responses, also on connections refused before their request.
 
 use std::time::{Duration, SystemTime};
 

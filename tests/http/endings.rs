@@ -13,15 +13,13 @@ use crate::support::{Server, Settings, folder};
 
 const LENGTH: usize = 4 << 20;
 
-/// A server with one file.
 fn serve_file(name: &str, settings: Settings) -> Server {
     let site = folder(name);
     std::fs::write(site.join("file.bin"), vec![7; LENGTH]).expect("a file");
     settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
 }
 
-/// Sends a request and reads the response in pieces with pauses. Returns the connection and the number of body bytes
-/// read.
+/// Sends a request and reads the response in pieces with pauses. Returns the connection and the bytes of body read.
 fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (Raw, usize) {
     let mut raw = Raw::connect(address);
     // Otherwise the kernel buffers megabytes for a slow reader.

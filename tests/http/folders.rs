@@ -1,5 +1,4 @@
-//! Trailing slashes: a folder redirects to its address with a slash, and built-in resources accept both
-//! forms.
+//! Trailing slashes: a folder redirects to its address with one; built-in resources accept both forms.
 
 use std::fs;
 use std::net::SocketAddr;

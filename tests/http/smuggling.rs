@@ -1,5 +1,4 @@
-//! Ambiguous and oversized heads. Each has its status, and no byte after a refused request is read as a
-//! request.
+//! Ambiguous and oversized heads have their status, and no byte after them is read as a request.
 //!
 //! Each case sends a head and at once a second request, the one an attacker would smuggle. The second request
 //! is answered only if the connection may stay open. Each case is sent whole and byte by byte.
@@ -47,12 +46,10 @@ fn with(lines: &str) -> String {
     format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
-/// A request with this request line.
 fn line(line: &str) -> String {
     format!("{line}\r\nHost: localhost\r\n\r\n")
 }
 
-/// A handshake in which `from` is replaced by `to`.
 fn handshake(from: &str, to: &str) -> String {
     let head = UPGRADE.replacen(from, to, 1);
     assert_ne!(head, UPGRADE);

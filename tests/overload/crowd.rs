@@ -1,5 +1,4 @@
-//! Three hundred clients on one server: unique ids, an ack for every MOVE, and replicas that match the ground
-//! truth.
+//! Three hundred clients: unique ids, an ack for every MOVE, and replicas that match the ground truth.
 
 use game_client::{PlayerId, ReplicaOptions};
 

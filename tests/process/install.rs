@@ -16,8 +16,7 @@ const UNIT: &str = "usr/lib/systemd/system/pixi-game-server.service";
 // Serializes `make`, because its build products are shared.
 static MAKE_LOCK: Mutex<()> = Mutex::new(());
 
-/// Builds the programs as `cargo test --workspace` does. With fewer packages selected, cargo would compile
-/// them again.
+/// Builds the programs as `cargo test --workspace` does, so that cargo does not compile them again.
 const BUILT: &str = "INSTALLED=--workspace --tests";
 
 /// Runs `make` with this system root and the programs built for tests; `words` are additional arguments.
@@ -35,7 +34,6 @@ pub fn make(target: &str, root: &Path, words: &[String]) -> String {
     stdout_text(&output)
 }
 
-/// All files below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()

@@ -180,8 +180,7 @@ fn logging_resumes_with_whole_lines_after_a_full_disk() {
     wait_for_line(&log, &line);
     assert_eq!(server.count("log_lines_dropped_total"), dropped, "no more lines are dropped");
     let text = read(&log);
-    // Each line begins with its time, even if the full disk accepted only the first byte of the line. Lines are never
-    // joined.
+    // Each line begins with its time, even if the full disk took only its first byte. No two lines are joined.
     let begins = |line: &str| line.starts_with("20") || line == "2";
     let times = |line: &str| line.matches("Z [").count();
     assert!(text.lines().all(|line| begins(line) && times(line) <= 1), "lines are joined: {text}");

@@ -1,5 +1,4 @@
-//! SIGHUP: the running server applies settings of the environment file and static files, completely or not at
-//! all, without affecting players.
+//! SIGHUP: the server applies settings and static files, completely or not at all, without effect on players.
 
 use std::fs;
 use std::path::PathBuf;

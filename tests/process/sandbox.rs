@@ -41,7 +41,6 @@ const PROGRAM_VARIABLE: &str = "TEST_PROGRAM";
 /// `PROT_WRITE` and `PROT_EXEC`.
 const WRITE_AND_EXECUTE: u32 = 6;
 
-/// `PROT_EXEC`.
 const EXECUTE: u32 = 4;
 
 /// Names of the system calls that the unit allows.
@@ -98,8 +97,7 @@ fn public_folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The command that becomes the server in the sandbox. It runs copies of the programs, in a folder that `nobody` may
-/// read.
+/// The command that becomes the server in the sandbox, from copies in a folder that `nobody` may read.
 fn command(settings: &Settings, folder: &Path) -> Command {
     let (helper, program) = (folder.join("helper"), folder.join("pixi-game-server"));
     fs::copy(env::current_exe().expect("this program"), &helper).expect("a copy of this program");

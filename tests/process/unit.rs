@@ -5,7 +5,6 @@ use std::process::Command;
 use crate::support::debian;
 use crate::support::process::output_text;
 
-/// Path of the unit.
 pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/pixi-game-server.service");
 
 /// Text of the unit. It is included because a sandboxed test process may not read the file.

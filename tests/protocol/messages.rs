@@ -64,8 +64,7 @@ fn invalid_messages_are_counted_and_ignored() {
     let (mark, before) = (clients[VIEWER].mark(), clients[OTHER].position());
     for (count, (wrong, payload)) in invalid_messages().iter().enumerate() {
         clients[OTHER].send_payload(payload);
-        // The ack of the valid MOVE that follows proves that the connection is open and the message got no
-        // reply.
+        // The ack of the valid MOVE that follows proves that the message closed nothing and got no reply.
         clients[OTHER].send_short_move(Vector::ZERO, count as u32 + 1);
         wait_for_acks(&mut clients);
         assert_eq!(server.protocol_errors(), count as u64 + 1, "{wrong}: {payload:?}");

@@ -1,5 +1,4 @@
-//! The rate limit of a client: excess messages are dropped and counted, and a persistent flood closes the
-//! connection.
+//! The rate limit of a client: excess messages are dropped and counted; a persistent flood is closed.
 
 use std::time::Duration;
 

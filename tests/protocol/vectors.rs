@@ -1,5 +1,4 @@
-//! `web/vectors.json`: valid messages and malformed bytes, decoded the same by the server, the tests' own client
-//! and the page's codec.
+//! `web/vectors.json`: server, test client and page decode valid and malformed messages the same way.
 
 use std::process::Command;
 

@@ -29,8 +29,7 @@ impl Random {
     }
 }
 
-/// Damages a store: changes bytes at random or important places, writes a run of zeros, or truncates the
-/// file.
+/// Damages a store: changes random or important bytes, writes zeros, or truncates the file.
 fn damage(bytes: &mut Vec<u8>, seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     match seed % 5 {

@@ -1,5 +1,4 @@
-//! Reconnecting: the session cookie of the handshake restores a player's position, under a new id, on this
-//! server or another.
+//! Reconnecting: the handshake's cookie restores a player's position, under a new id, on any server.
 
 mod damage;
 mod ports;

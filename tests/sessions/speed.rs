@@ -1,5 +1,4 @@
-//! No mix of claims, reversals, stalls, disconnects and reconnects, on one node or several, is faster than
-//! walking plus the reconciliation budget.
+//! No mix of claims, stalls and reconnects, on any nodes, beats walking plus the reconciliation budget.
 
 use std::time::Instant;
 
@@ -34,8 +33,7 @@ enum Action {
     Stall {
         ms: u64,
     },
-    /// Leaves and reconnects later: to the same node, to another one, or to one that was restarted with its
-    /// store.
+    /// Leaves and reconnects later: to the same node, another one, or one restarted with its store.
     Return {
         after_ms: u64,
         to: usize,

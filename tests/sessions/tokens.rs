@@ -1,5 +1,4 @@
-//! Token rotation: every reconnect issues a new token, which may not reach the client. A session reconnects at most once
-//! a second.
+//! Token rotation: every reconnect issues a token, which may get lost. A session reconnects once a second at most.
 
 use std::time::{Duration, Instant};
 
@@ -114,8 +113,7 @@ fn a_session_reconnects_at_most_once_a_second() {
         tries += 1;
         Client::reconnect(&server, &second).position() == (500, 540)
     });
-    // The server saw both reconnects in between, however slow the machine is. Its clock may lag by one poll
-    // of the event loop.
+    // The server saw both reconnects in between. Its clock may lag by one poll of the event loop.
     assert!(start.elapsed() >= Duration::from_millis(900), "{tries} tries in {:?}", start.elapsed());
     assert_eq!((server.reconnects("hit"), server.reconnects("too_soon")), (2, tries - 1));
 }

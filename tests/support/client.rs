@@ -24,11 +24,9 @@ const MESSAGES_PER_POLL: usize = 256;
 /// Messages shown when a test fails.
 const MESSAGES_SHOWN: usize = 12;
 
-/// Longest delay between the arrival of a message and its delivery to the replica, in milliseconds, on a machine that
-/// runs many tests at once.
+/// Longest delay from a message's arrival to the replica, in milliseconds, on a machine that runs many tests.
 const LATENESS_MS: u64 = 500;
 
-/// Default options of the replicas in tests.
 pub fn replica_options() -> ReplicaOptions {
     ReplicaOptions { lateness_ms: LATENESS_MS, ..ReplicaOptions::default() }
 }
@@ -38,7 +36,6 @@ pub fn replica_options() -> ReplicaOptions {
 pub struct Received {
     /// Time of [`now_ms`], in milliseconds.
     pub at_ms: u64,
-    /// The decoded message.
     pub message: ServerMessage,
 }
 
@@ -49,7 +46,6 @@ pub struct Client {
     pub replica: Replica,
     /// Every game message, in order.
     pub received: Vec<Received>,
-    /// Payloads of the received pongs.
     pub pongs: Vec<Vec<u8>>,
     /// Number of received pings. Each was answered.
     pub pings: usize,
@@ -96,8 +92,7 @@ impl Client {
         Client::connect_as(request, server.address(), replica_options()).wait_until_joined()
     }
 
-    /// Connects as a browser does: sends the cookies of the jar for this URL, and stores the cookies of the
-    /// response.
+    /// Connects as a browser does: sends the jar's cookies for this URL, and stores those of the response.
     pub fn connect_with_cookies(
         address: SocketAddr,
         authority: &str,
@@ -124,7 +119,6 @@ impl Client {
         Client::open(request, address, options).0
     }
 
-    /// Also returns the value of `Set-Cookie`.
     fn open(request: Request, address: SocketAddr, options: ReplicaOptions) -> (Client, Option<String>) {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY");
@@ -183,7 +177,6 @@ impl Client {
         self.replica.own_id().expect("the first GAME_STATE was received")
     }
 
-    /// The session cookie that the handshake set.
     pub fn cookie(&self) -> String {
         self.cookie.clone().expect("the handshake sets a cookie")
     }
@@ -193,7 +186,6 @@ impl Client {
         self.replica.own().position()
     }
 
-    /// Sends a game message.
     pub fn send(&mut self, message: &ClientMessage) {
         self.replica.sent(message);
         self.send_payload(&message.to_bytes());
@@ -221,7 +213,6 @@ impl Client {
         self.send_message(Message::Binary(Bytes::copy_from_slice(payload)));
     }
 
-    /// Sends an arbitrary WebSocket message.
     pub fn send_message(&mut self, message: Message) {
         match self.socket.send(message) {
             Ok(()) => {}
@@ -288,12 +279,10 @@ impl Client {
         self.received[mark..].iter().map(|received| &received.message)
     }
 
-    /// Counts the matching messages after a mark.
     pub fn count_since(&self, mark: usize, matches: impl Fn(&ServerMessage) -> bool) -> usize {
         self.since(mark).filter(|message| matches(message)).count()
     }
 
-    /// Counts the `GAME_STATE`s after a mark.
     pub fn game_states_since(&self, mark: usize) -> usize {
         self.count_since(mark, |message| matches!(message, ServerMessage::GameState(_)))
     }
@@ -307,7 +296,6 @@ impl Client {
         self.since(mark).filter_map(vector_of).collect()
     }
 
-    /// Counts the `PLAYER_JOINED`s of a player after a mark.
     pub fn joins_since(&self, mark: usize, player: PlayerId) -> usize {
         self.count_since(
             mark,
@@ -315,12 +303,10 @@ impl Client {
         )
     }
 
-    /// Counts the `PLAYER_LEFT`s of a player after a mark.
     pub fn leaves_since(&self, mark: usize, player: PlayerId) -> usize {
         self.count_since(mark, |message| *message == ServerMessage::Left(player))
     }
 
-    /// Whether the replica shows the player.
     pub fn sees(&self, player: PlayerId) -> bool {
         self.replica.remote(player).is_some_and(|remote| !remote.is_ghost())
     }

@@ -1,5 +1,4 @@
-//! A browser's cookie jar by RFC 6265 (sections 5.2 to 5.4): cookies are keyed by host, path and name, and
-//! ignore the port.
+//! A browser's cookie jar by RFC 6265 (sections 5.2 to 5.4): keyed by host, path and name, not by port.
 
 /// All cookies of a browser whose pages are served over plain `http`.
 #[derive(Debug, Default)]
@@ -17,7 +16,6 @@ struct Cookie {
 }
 
 impl CookieJar {
-    /// The number of cookies.
     pub fn len(&self) -> usize {
         self.cookies.len()
     }

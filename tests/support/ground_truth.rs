@@ -1,5 +1,4 @@
-//! The true positions of all players, taken from each player's last acked MOVE, and their comparison with a
-//! replica.
+//! The true positions of all players, from their last acked MOVEs, and the comparison with a replica.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -56,8 +55,7 @@ pub fn matches_ground_truth(client: &Client, truth: &GroundTruth) -> bool {
     })
 }
 
-/// Whether the client sees as many players as it may, and no player outside its interest set is clearly
-/// nearer than a player in it.
+/// Whether the client sees as many players as it may, and clearly none but the nearest.
 pub fn sees_the_nearest(client: &Client, truth: &GroundTruth, visible_max: usize) -> bool {
     let own = truth[&client.id()];
     let distance = |id: &PlayerId| (truth[id].0 - own.0).hypot(truth[id].1 - own.1);

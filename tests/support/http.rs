@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 
 use super::raw::Raw;
 
-/// An HTTP response.
 #[derive(Debug)]
 pub struct Response {
-    /// Status code.
     pub status: u16,
     /// Header fields in order; names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// Body.
     pub body: Vec<u8>,
 }
 
@@ -21,7 +18,6 @@ impl Response {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body of text")
     }
@@ -44,7 +40,6 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[&str]) 
     if method == "HEAD" { raw.head_response() } else { raw.response() }
 }
 
-/// Text of a request without a body.
 pub fn request_text(method: &str, path: &str, headers: &[&str]) -> String {
     let first = format!("{method} {path} HTTP/1.1");
     [&[first.as_str(), "Host: localhost"], headers, &["\r\n"]].concat().join("\r\n")

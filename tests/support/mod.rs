@@ -1,5 +1,4 @@
-//! Support for all tests: the server process, clients with a replica, raw sockets, `/proc`, and waiting with
-//! a deadline.
+//! Support for all tests: the server, clients with a replica, raw sockets, `/proc`, and bounded waiting.
 
 pub mod client;
 pub mod cookie_jar;
@@ -24,7 +23,6 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Creates an empty folder for one test.
 pub fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
@@ -38,14 +36,12 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Decodes a string of hexadecimal digits.
 pub fn from_hex(hex: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-/// Longest time to wait for a condition. No test asserts a shorter time: the deadline only ends tests that
-/// would hang.
+/// Longest time to wait for a condition. No test asserts a shorter time; it only ends tests that hang.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Milliseconds since the first call in this process; the clock of all replicas.

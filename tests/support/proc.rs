@@ -20,29 +20,24 @@ fn open_files(pid: u32) -> impl Iterator<Item = PathBuf> {
     entries.filter_map(|entry| fs::read_link(entry.path()).ok())
 }
 
-/// Whether the process exists.
 pub fn exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// Number of open descriptors.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process").count()
 }
 
-/// Whether the process has this file open.
 pub fn has_open(pid: u32, file: &Path) -> bool {
     open_files(pid).any(|target| target == file)
 }
 
-/// The process that has this file open.
 pub fn pid_with_open(file: &Path) -> u32 {
     let processes = fs::read_dir("/proc").expect("processes").flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.find(|&pid| has_open(pid, file)).expect("a process with this file")
 }
 
-/// Resident memory, in bytes.
 pub fn resident_bytes(pid: u32) -> u64 {
     let statm = read(pid, "statm");
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
@@ -69,7 +64,6 @@ pub fn command_line(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("a running process")
 }
 
-/// Running children.
 pub fn children(pid: u32) -> Vec<u32> {
     let children = read(pid, &format!("task/{pid}/children"));
     children.split_whitespace().map(|child| child.parse().expect("a process id")).collect()

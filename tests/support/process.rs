@@ -7,8 +7,7 @@ use nix::unistd::Pid;
 
 use super::debian::is_root;
 
-/// Arguments that run a command without one capability or a group of them. Empty unless the tests run as root, because
-/// only root has capabilities.
+/// Arguments that run a command without some capabilities; empty unless the tests run as root, which alone has them.
 pub fn without(capability: &'static str) -> Vec<&'static str> {
     let flag = match capability {
         "sys_resource" => "--bounding-set=-sys_resource",
@@ -20,8 +19,7 @@ pub fn without(capability: &'static str) -> Vec<&'static str> {
     if is_root() { vec!["setpriv", flag] } else { Vec::new() }
 }
 
-/// Arguments that run a command in a new namespace, such as `--net`. The shell script runs there first; it must
-/// end with `exec "$@"`.
+/// Arguments that run a command in a new namespace (`--net`), after a shell script that ends with `exec "$@"`.
 pub fn unshared<'a>(namespace: &'a str, script: &'a str) -> Vec<&'a str> {
     let root: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };
     [&["unshare", namespace], root, &["sh", "-c", script, "sh"]].concat()
@@ -34,12 +32,10 @@ pub fn succeed(command: &mut Command) -> Output {
     output
 }
 
-/// Standard output as text.
 pub fn stdout_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Standard error as text.
 pub fn stderr_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -49,7 +45,6 @@ pub fn output_text(output: &Output) -> String {
     stdout_text(output) + &stderr_text(output)
 }
 
-/// Sends a signal to a process.
 pub fn send_signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).expect("the process is running");
 }

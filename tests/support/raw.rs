@@ -13,27 +13,20 @@ use super::http::{self, Response};
 
 /// FIN bit of a frame's first byte: the last fragment of its message.
 pub const FIN: u8 = 0x80;
-/// Opcode of a continuation frame.
+/// Opcode of a continuation frame; the others follow.
 pub const CONTINUATION: u8 = 0x0;
-/// Opcode of a text message.
 pub const TEXT: u8 = 0x1;
-/// Opcode of a binary message.
 pub const BINARY: u8 = 0x2;
-/// Opcode of a Close.
 pub const CLOSE: u8 = 0x8;
-/// Opcode of a ping.
 pub const PING: u8 = 0x9;
-/// Opcode of a pong.
 pub const PONG: u8 = 0xa;
 
-/// Mask bit of a frame's second byte.
 const MASKED: u8 = 0x80;
 
 /// Mask of every frame sent. Its value is arbitrary.
 const MASK: [u8; 4] = [0x1c, 0xe2, 0x53, 0x9d];
 
-/// Host header of upgrades. It has no port, so that all servers of a cluster share a cookie, as behind a load
-/// balancer.
+/// Host header of upgrades, without a port, so that all servers of a cluster share a cookie.
 pub const HOST: &str = "localhost";
 
 /// Name of the session cookie for [`HOST`].
@@ -46,23 +39,19 @@ pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Up
 /// The `Sec-WebSocket-Accept` value for [`UPGRADE`], from RFC 6455.
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// [`UPGRADE`] with additional header lines.
 pub fn upgrade_with(headers: &[&str]) -> String {
     let lines = headers.iter().map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
     UPGRADE.replacen("Connection:", &format!("{lines}Connection:"), 1)
 }
 
-/// [`UPGRADE`] with a cookie.
 pub fn upgrade_with_cookie(cookie: &str) -> String {
     upgrade_with(&[&format!("Cookie: {cookie}")])
 }
 
-/// A frame sent by the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
     /// First byte: FIN, reserved bits and opcode.
     pub first: u8,
-    /// Payload.
     pub payload: Vec<u8>,
 }
 
@@ -73,12 +62,10 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Connects to an address.
     pub fn connect(address: SocketAddr) -> Raw {
         Raw::over(TcpStream::connect(address).expect("the server accepts"))
     }
 
-    /// Wraps a connected stream.
     pub fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
@@ -112,7 +99,6 @@ impl Raw {
         Raw { stream: self.stream.try_clone().expect("another handle"), unread: Vec::new() }
     }
 
-    /// The underlying socket.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
@@ -126,7 +112,6 @@ impl Raw {
         }
     }
 
-    /// Sends one masked frame.
     pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
         self.send(&masked(first, payload));
     }
@@ -140,7 +125,6 @@ impl Raw {
         self.shut_down_write();
     }
 
-    /// Shuts down the sending side.
     pub fn shut_down_write(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -153,7 +137,6 @@ impl Raw {
         response
     }
 
-    /// Reads the head of one HTTP response.
     pub fn head_response(&mut self) -> Response {
         loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -213,7 +196,6 @@ impl Raw {
         count
     }
 
-    /// Reads to the end of the connection.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill() {}
         std::mem::take(&mut self.unread)

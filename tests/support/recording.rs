@@ -12,20 +12,15 @@ pub enum Event {
         /// Spawn position, in world units.
         spawn: (u16, u16),
     },
-    /// The page sent this payload.
     Sent(Vec<u8>),
-    /// The page closed its connection.
     Gone,
 }
 
-/// One line of the recording.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// The page.
     pub page: char,
     /// Time since the start of the recording, in milliseconds.
     pub at_ms: u64,
-    /// The event.
     pub event: Event,
 }
 
@@ -64,8 +59,7 @@ fn parse(line: &str) -> Line {
     Line { page, at_ms, event }
 }
 
-/// Position of the viewer in a `GAME_STATE`. It is parsed by hand, because the recorded server used other
-/// state bits.
+/// Position of the viewer in a `GAME_STATE`, by hand: the recorded server used other state bits.
 fn spawn(game_state: &[u8]) -> (u16, u16) {
     const HEAD_BYTES: usize = 5;
     const ENTRY_BYTES: usize = 11;

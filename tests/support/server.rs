@@ -17,7 +17,6 @@ use super::process::send_signal;
 use super::wait::wait_until;
 use super::{DEADLINE, http, proc};
 
-/// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
 
 /// Environment variables that the server inherits. Any other variable would make tests depend on the machine.
@@ -60,18 +59,15 @@ impl Settings {
         Settings::default().set("HOST", "127.0.0.1").set("PORT", 0)
     }
 
-    /// Sets one variable.
     pub fn set(mut self, name: &str, value: impl Display + Copy) -> Settings {
         self.0.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// Makes all players spawn at one point.
     pub fn spawn_at(self, x: u16, y: u16) -> Settings {
         self.spawn_within(x, x + 1, y, y + 1)
     }
 
-    /// Makes players spawn anywhere in the world.
     pub fn spawn_anywhere(self) -> Settings {
         self.spawn_within(0, 2_000, 0, 2_000)
     }
@@ -129,7 +125,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with default settings.
     pub fn start() -> Server {
         Settings::new().start()
     }
@@ -196,32 +191,26 @@ impl Server {
         rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address and a port")
     }
 
-    /// Address of the public listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("the log lock is never poisoned").join("\n")
     }
 
-    /// Number of its open descriptors.
     pub fn descriptors(&self) -> usize {
         proc::descriptors(self.pid())
     }
 
-    /// Its resident memory, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         proc::resident_bytes(self.pid())
     }
 
-    /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         send_signal(self.pid(), signal);
     }
@@ -231,7 +220,6 @@ impl Server {
         self.child.try_wait().expect("the server's status")
     }
 
-    /// Waits until the server exits.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
@@ -250,27 +238,22 @@ impl Server {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
-    /// Asserts that `/health` responds with 200.
     pub fn assert_healthy(&self) {
         assert_eq!(http::get(self.address, "/health").status, 200);
     }
 
-    /// Waits until the server has this many players.
     pub fn wait_for_players(&self, count: u64) {
         wait_until(&format!("{count} players"), || self.count("players") == count);
     }
 
-    /// Waits until the log contains this text.
     pub fn wait_for_log(&self, words: &str) {
         wait_until(&format!("a log line with {words:?}"), || self.log().contains(words));
     }
 
-    /// `/metrics` as JSON.
     pub fn metrics(&self) -> Value {
         metrics_at(self.address)
     }
 
-    /// `/metrics` of the admin listener, as JSON.
     pub fn admin_metrics(&self) -> Value {
         metrics_at(self.admin_address())
     }
@@ -287,7 +270,6 @@ impl Server {
         metrics["resumes"][outcome].as_u64().unwrap_or_else(|| panic!("no {outcome} in {metrics}"))
     }
 
-    /// Sum of all protocol errors so far.
     pub fn protocol_errors(&self) -> u64 {
         sum(&self.metrics()["protocol_errors"])
     }
@@ -321,7 +303,6 @@ fn metrics_at(address: SocketAddr) -> Value {
     }
 }
 
-/// Sum of the values of an object.
 pub fn sum(object: &Value) -> u64 {
     let counts = object.as_object().unwrap_or_else(|| panic!("no object: {object}"));
     counts.values().map(|count| count.as_u64().expect("a count")).sum()

@@ -6,7 +6,6 @@ use game_client::{ClientMessage, Facing, Vector};
 
 use super::{Client, Server, poll_until, wait_for_acks};
 
-/// Steps per second of the browser client.
 pub const STEPS_PER_S: f64 = 24.0;
 
 /// Length of a step, in world units.
@@ -20,18 +19,15 @@ pub struct Walker {
 }
 
 impl Walker {
-    /// Starts to hold the key.
     pub fn new(vector: Vector) -> Walker {
         Walker { vector, start: Instant::now(), taken: 0 }
     }
 
-    /// Steps taken so far.
     pub fn taken(&self) -> u32 {
         self.taken
     }
 
-    /// Takes the steps that are due, at most `steps_max` in total. After a pause they are sent at once, as in
-    /// the browser.
+    /// Takes the due steps, at most `steps_max` in total; after a pause at once, as in the browser.
     pub fn drive(&mut self, client: &mut Client, steps_max: u32) {
         let due = (self.start.elapsed().as_secs_f64() * STEPS_PER_S) as u32 + 1;
         while self.taken < due.min(steps_max) {

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::{code, root, sources};
 
-/// A row of one of the tables.
 struct Row {
     name: String,
     uses: BTreeSet<String>,

@@ -1,5 +1,4 @@
-//! Rules of this project that the compiler does not check: dependencies between modules, the length of files, words, and the
-//! tables of the documents.
+//! Rules that the compiler does not check: dependencies between modules, lengths of files, words, documents.
 
 mod architecture;
 mod builds;

@@ -18,8 +18,7 @@ fn demo(port: u16, report: &Path) -> Command {
         programs.join("loadtest").exists(),
         "the workspace's programs are built by `cargo test --workspace`"
     );
-    // Tests in the background ignore some signals, and a shell can't trap signals that were ignored at its
-    // start.
+    // Background tests ignore some signals, and a shell can't trap signals ignored at its start.
     let mut command = Command::new("env");
     command.arg("--default-signal=INT,TERM,HUP").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/demo.sh"));
     command.env("DEMO_BIN", programs).env("DEMO_REPORT", report).env("PORT", port.to_string());

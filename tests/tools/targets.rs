@@ -64,8 +64,7 @@ impl Environment {
         command
     }
 
-    /// Runs a target. A `+` in its arguments is a space within a word, and SERVER is the address of a running
-    /// server.
+    /// Runs a target. A `+` in its arguments is a space within a word; SERVER is a running server's address.
     fn run(&self, line: &str) -> (Output, String) {
         let line = line.replace("SERVER", &format!("SERVER={}", self.server.address()));
         let output = self.make(&line).env("PORT", free_port().to_string()).output().expect("make runs");
@@ -187,8 +186,7 @@ fn a_signal_to_the_script_ends_the_server_and_the_command() {
         let started = environment.folder.join(format!("started-{signal}"));
         let beside =
             format!("echo $$ $SERVER_PID >'{0}.new'; mv '{0}.new' '{0}'; sleep 600", started.display());
-        // Tests in the background ignore some signals, and a shell can't trap signals that were ignored at
-        // its start.
+        // Background tests ignore some signals, and a shell can't trap signals ignored at its start.
         let mut command = Command::new("env");
         command.args(["--default-signal=INT,TERM,HUP", "tools/with-server.sh", "sh", "-c", &beside]);
         command.current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", environment.path());

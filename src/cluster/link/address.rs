@@ -38,8 +38,7 @@ impl Address {
     }
 
     fn split(url: &str) -> Option<(String, u16, i64)> {
-        // Unencoded, these characters would end the password early, and the log would show the rest of it as
-        // the host.
+        // Unencoded, these characters would end the password early, and the log would show its rest as the host.
         let (_, rest) = url.split_once("redis://").filter(|(before, _)| before.is_empty())?;
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
         let user = &rest[..rest.len() - host.len()];

@@ -1,5 +1,4 @@
-//! The thread that runs commands: publishes messages, leases ids, stores and fetches sessions, and wakes the
-//! subscriber.
+//! The thread that runs commands: publishes, leases ids, stores and fetches sessions, and wakes the subscriber.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,14 +15,12 @@ use super::{Command, LinkEvent, Shared, backoff, failures_in_a_row};
 use crate::limits::{HEARTBEAT_MS, LEASE_IDS, PLAYER_ID_FIRST};
 use crate::sessions::{SessionEntry, SessionToken, SessionWrite};
 
-/// Keys per pipeline.
 const KEYS_PER_PIPELINE: usize = 1_000;
 
 /// Longest stored session that is read, in bytes.
 const VALUE_BYTES_MAX: usize = 256;
 
-/// Raises the counter to `above`, and leases `count` ids. Returns the end of the lease and one of the outcomes
-/// below.
+/// Raises the counter to `above`, and leases `count` ids. Returns the end of the lease and one of the outcomes below.
 ///
 /// A counter that is not a number or exceeds `most` is treated as missing. A missing counter is created only
 /// with `may_create`, since another node might be about to raise it. A plausible counter is raised to `above`
@@ -67,7 +64,6 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// Number of operations.
     pub(super) const COUNT: usize = 3;
 
     /// Returns the operation's name in the log.

@@ -1,8 +1,7 @@
 //! Finds the primary instance. A connection that does not lead to the primary is closed.
 //!
-//! A failover demotes the old primary to a replica. A replica still answers and still forwards messages, so a
-//! node connected to it would notice nothing. The node therefore checks the role after each connect and with
-//! each heartbeat.
+//! A failover demotes the old primary to a replica. A replica still answers and still forwards messages, so a node
+//! connected to it would notice nothing. The node therefore checks the role after each connect and with each heartbeat.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -22,8 +21,7 @@ pub(super) enum Role {
     Denied,
 }
 
-/// Connects to the primary behind the client's host name. The name is resolved on every call, and its addresses
-/// are tried in order until one is a primary.
+/// Connects to the primary behind the host name, which is resolved on every call; its addresses are tried in order.
 ///
 /// # Errors
 /// The error of the last address, when none leads to a primary.
@@ -84,8 +82,7 @@ pub(super) fn require_primary(connection: &mut Connection) -> RedisResult<Role> 
     }
 }
 
-/// Returns whether the error means that this instance can't serve as the bus: it is a replica, is still
-/// loading, or has lost its primary.
+/// Returns whether this instance can't be the bus: it is a replica, is loading, or has lost its primary.
 pub(super) fn is_wrong_instance(error: &RedisError) -> bool {
     let ErrorKind::Server(kind) = error.kind() else { return false };
     matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown)

@@ -29,8 +29,8 @@ pub(super) enum Value {
         has_left: bool,
         /// State at the time of writing.
         saved: SavedPlayer,
-        /// TTL at the time of writing, in seconds. The difference to the remaining TTL is the age on the
-        /// bus's own clock. 0 if unknown.
+        /// TTL at the time of writing, in seconds; 0 if unknown. Its difference to the remaining TTL is the age by
+        /// the bus's clock.
         ttl_s: u32,
     },
     /// The token of this key was rotated; the session is stored under this newer token.

@@ -21,7 +21,6 @@ pub(in crate::config) struct Entry<'a> {
     pub column: usize,
 }
 
-/// A syntax error in a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::config) struct SyntaxError {
     /// Column of the error, in characters from 1.

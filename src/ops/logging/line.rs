@@ -22,8 +22,7 @@ const TIME: &[BorrowedFormatItem<'static>] =
 pub enum Format {
     /// Time, level and message.
     Text,
-    /// One JSON object per line: `time` (RFC 3339, UTC), `level` in lower case, `message`, and the message's values as
-    /// further keys.
+    /// One JSON object per line: `time` (RFC 3339, UTC), `level` in lower case, `message`, and the message's values.
     Json,
 }
 
@@ -65,8 +64,7 @@ impl Format {
     }
 }
 
-/// Returns a configuration that writes only the message of a record, and only of this crate: tungstenite logs every frame,
-/// and clients must not be able to fill the log.
+/// Returns a configuration that writes the messages of this crate only: tungstenite would log every frame of clients.
 pub(super) fn only_messages() -> ConfigBuilder {
     let mut config = ConfigBuilder::new();
     config

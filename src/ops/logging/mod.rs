@@ -132,8 +132,7 @@ pub fn stop() {
     }
 }
 
-/// Writes an error line to standard error, and to the log file if there is one. Bypasses the log thread, which must no longer
-/// be writing: see [`stop`].
+/// Writes an error line to standard error and to the log file, past the log thread, which [`stop`] must have ended.
 pub fn write_final_line(text: &str) {
     let format = LOG.get().map_or(Format::Text, |log| log.format);
     let logger = format.logger(|line| {

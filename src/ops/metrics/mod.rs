@@ -285,8 +285,7 @@ impl Metrics {
         self.bus_delays.record(delay_ns);
     }
 
-    /// Samples the rates unless the last sample is less than a second old. Call it once before the first tick and at
-    /// each.
+    /// Samples the rates unless the last sample is less than a second old. Call it before the first tick and at each.
     pub fn sample(&mut self, now_ns: u64) {
         let (messages_in_total, busy_ns_total) = (self.messages_in_total, self.busy_ns_total);
         self.load.sample(LoadSample { at_ns: now_ns, messages_in_total, busy_ns_total });

@@ -122,8 +122,7 @@ fn json_value(value: &Value) -> Json {
     }
 }
 
-/// Renders Prometheus text format 0.0.4, or `OpenMetrics` 1.0, which names a counter's family without `_total` and ends
-/// with `# EOF`.
+/// Renders Prometheus text 0.0.4, or `OpenMetrics` 1.0, which ends with `# EOF` and drops `_total` from families.
 fn render_text(described: &[Metric], open_metrics: bool) -> String {
     let mut out = String::new();
     for metric in described {

@@ -15,8 +15,7 @@ const SAMPLES_KEPT: usize = RATE_WINDOW_S as usize + 1;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// Percentiles of the tick duration over the last 1,024 ticks, in nanoseconds: exact, by nearest rank. All zero
-/// before the first tick.
+/// Percentiles of the last 1,024 tick durations, in nanoseconds: exact, by nearest rank. Zero before the first tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TickPercentiles {
     /// Half of the ticks took at most this long.

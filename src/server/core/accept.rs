@@ -35,8 +35,7 @@ pub(super) struct Listeners {
 /// The connections that wait at a listener.
 #[derive(Debug)]
 struct Backlog {
-    /// The backlog may hold connections. Readiness is edge-triggered, so the flag stays set until `accept`
-    /// would block.
+    /// The backlog may hold connections. As readiness is edge-triggered, only a blocking `accept` clears the flag.
     ready: bool,
     /// No accept before this time, in milliseconds of the loop's clock.
     paused_until_ms: u64,
@@ -105,8 +104,7 @@ fn refill_reserve<S: System>(core: &mut Core<S>) {
     core.gate.reserve_descriptors.refill(core.clock.now_ms(), || core.system.hold_descriptor());
 }
 
-/// Accepts a connection from the next listener in alternation, if the slice allows one more visit.
-/// Returns whether there may be more.
+/// Accepts from the next listener in turn, if the slice allows it. Returns whether there may be more.
 pub(super) fn accept_next<S: System>(core: &mut Core<S>, slice: &mut HttpSlice) -> bool {
     let now_ms = core.clock.now_ms();
     for listener in core.gate.listeners.alternation.order() {
@@ -138,9 +136,8 @@ fn accept<S: System>(core: &mut Core<S>, listener: Listener) -> Accepted<S::Sock
     accepted
 }
 
-/// Frees the descriptor of an idle connection. If there is none, accepts the next connection on a reserve
-/// descriptor, so that it gets a response before it is closed. Without either, new connections wait in the
-/// backlog.
+/// Frees the descriptor of an idle connection. If there is none, accepts the next connection on a reserve descriptor, so
+/// that it gets a response before it is closed. Without either, new connections wait in the backlog.
 fn accept_on_reserve_descriptor<S: System>(core: &mut Core<S>, listener: Listener, error: &io::Error) {
     let now_ms = core.clock.now_ms();
     if let Some((token, activity @ (Activity::Lingering | Activity::Idle))) =
@@ -334,7 +331,6 @@ fn reject(mut stream: impl Socket, write: impl FnOnce(&mut Vec<u8>)) {
     let _ = stream.read(&mut [0; HTTP_HEAD_BYTES_MAX]);
     let mut answer = Vec::new();
     write(&mut answer);
-    // The send buffer of a new socket holds a few hundred bytes. If the write fails, the peer has
-    // disconnected.
+    // A new socket's send buffer holds a few hundred bytes. If the write fails, the peer is gone.
     let _ = stream.write(&answer);
 }

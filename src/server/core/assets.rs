@@ -32,7 +32,6 @@ pub struct Assets {
     pub(crate) skipped: Skipped,
 }
 
-/// Identifies one version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileIdentity {
     pub(crate) device: u64,
@@ -100,8 +99,7 @@ impl Assets {
         self.by_path.contains_key(key)
     }
 
-    /// Returns the file for a request's percent-encoded path. A folder with a trailing slash means its
-    /// `index.html`.
+    /// Returns the file for a percent-encoded path. A folder with a trailing slash means its `index.html`.
     pub fn lookup(&self, percent_encoded_path: &str) -> Option<&Asset> {
         let path = decode_path(percent_encoded_path)?;
         let path = path.strip_prefix('/')?;
@@ -155,8 +153,7 @@ impl Asset {
     }
 }
 
-/// Percent-decodes a path once. `None` for paths that no served file can have: invalid UTF-8, NUL, backslashes,
-/// `.` and `..`.
+/// Percent-decodes a path once. `None` for what no file can have: invalid UTF-8, NUL, backslashes, `.` and `..`.
 fn decode_path(percent_encoded: &str) -> Option<Cow<'_, str>> {
     let path = percent_decode_str(percent_encoded).decode_utf8().ok()?;
     let unsafe_segment = path.split('/').any(|segment| segment == "." || segment == "..");

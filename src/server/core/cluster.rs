@@ -71,7 +71,6 @@ impl<B: Bus> Cluster<B> {
         }
     }
 
-    /// Returns this node.
     pub(super) fn node(&self) -> &Node {
         &self.node
     }
@@ -108,8 +107,7 @@ impl<B: Bus> Cluster<B> {
     }
 }
 
-/// Processes messages from other nodes, within a budget of messages, bytes and time. The rest waits in the link's bounded
-/// queue.
+/// Processes messages from other nodes, within a budget of messages, bytes and time. The rest waits.
 pub(super) fn receive_from_bus<S: System>(core: &mut Core<S>) {
     let Some(cluster) = &mut core.cluster else { return };
     if core.clock.now_ns() < cluster.intake.paused_until_ns {
@@ -273,7 +271,6 @@ fn bus_now<S: System>(core: &Core<S>) -> Now {
     Now { ms: core.clock.uptime_ms(), unix_us: core.system.unix_time().as_micros() as u64 }
 }
 
-/// Returns the cluster's gauges and counters.
 pub(super) fn cluster_gauges<S: System>(core: &Core<S>, cluster: &Cluster<S::Bus>) -> ClusterGauges {
     let (remote, counters) = (cluster.node.remote(), cluster.link.counters());
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

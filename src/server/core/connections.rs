@@ -7,7 +7,6 @@ use super::connection::{Connection, Phase, Player};
 use super::table::{Table, Token};
 use crate::limits::SCRATCH_BYTES;
 
-/// All connections.
 #[derive(Debug)]
 pub(super) struct Connections<S> {
     pub table: Table<Connection<S>>,

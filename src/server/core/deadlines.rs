@@ -47,8 +47,7 @@ impl Deadlines {
         }
     }
 
-    /// Returns what a connection requires at this time. `is_pending` tells whether its handshake waits for a session, which has a
-    /// deadline of its own.
+    /// Returns what a connection requires now. A handshake `is_pending` while its session has a deadline of its own.
     pub fn check<S>(&self, connection: &mut Connection<S>, is_pending: bool, now_ms: u64) -> Overdue {
         let stalled_ms = connection.outbox.stalled_since_ms().map_or(0, |since_ms| now_ms - since_ms);
         let is_stalled = stalled_ms >= self.write_stall_ms;

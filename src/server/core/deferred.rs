@@ -53,8 +53,7 @@ impl Deferred {
         message
     }
 
-    /// Defers a message, in place of an earlier one of its kind. Returns whether there was one: one of the two then counts as
-    /// dropped.
+    /// Defers a message in place of an earlier one of its kind. Returns whether there was one, which is dropped.
     pub(super) fn replace(&mut self, message: ClientMessage) -> bool {
         let is_same_kind = |earlier: &ClientMessage| discriminant(earlier) == discriminant(&message);
         let Some(at) = self.messages.iter().position(is_same_kind) else {

@@ -10,8 +10,7 @@
 //! A connection whose response makes progress is never displaced. Among equals the oldest goes first: the
 //! longest idle, or the first accepted. No connection has a grace period, so that a flood displaces itself.
 //!
-//! Each address may hold a bounded number of these connections; at the bound its own connections are
-//! displaced, in the same order.
+//! Each address may hold a bounded number of these connections; beyond it, it displaces its own.
 //!
 //! Pure: time is passed in, in milliseconds of the loop's clock.
 
@@ -46,8 +45,7 @@ struct Entry {
 
 /// The HTTP connections at a listener.
 ///
-/// Invariant: `by_token` and `order` hold the same tokens, once each; `by_network` holds those with a known
-/// network.
+/// Invariant: `by_token` and `order` hold the same tokens once; `by_network` those with a known network.
 #[derive(Debug)]
 pub(super) struct HttpConnections {
     by_token: HashMap<Token, Entry>,
@@ -123,8 +121,7 @@ impl HttpConnections {
         first(&self.order, now_ms)
     }
 
-    /// Returns the connection of this address to close for another one from it; `None` as for
-    /// [`HttpConnections::next_displaced`].
+    /// Returns the connection to close for another one from this address, as [`HttpConnections::next_displaced`].
     pub fn next_displaced_of(&self, network: Network, now_ms: u64) -> Option<(Token, Activity)> {
         first(self.by_network.get(&network)?, now_ms)
     }

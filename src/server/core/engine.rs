@@ -41,8 +41,7 @@ pub struct CloseRequest {
 }
 
 impl Engine {
-    /// Creates an empty world with this configuration, at this time in nanoseconds. `seed` determines the spawn positions unless
-    /// the configuration does.
+    /// Creates an empty world at this time in nanoseconds. `seed` determines the spawn positions by default.
     pub fn new(config: &Config, now_ns: u64, seed: u64) -> Self {
         let pace = Pace::new(config.tick_rate_hz, config.player_speed);
         let rules = Rules {
@@ -181,8 +180,7 @@ impl Engine {
         node.publish_due(self.world(), now, out);
     }
 
-    /// Expires silent nodes, and updates the region subscriptions when they are due. Returns whether the subscriptions changed,
-    /// and the names of the expired nodes.
+    /// Expires silent nodes, and updates due subscriptions. Returns whether these changed, and the expired names.
     pub fn update_peers(
         &mut self,
         node: &mut Node,
@@ -229,8 +227,7 @@ impl Engine {
         self.viewers.leave(slot);
     }
 
-    /// Handles one event of a player, given the rate limiter's verdict. Acks are appended to `out`. Returns how to close the
-    /// connection, if this event closes it.
+    /// Handles one event of a player with this verdict. Appends acks to `out`. Returns how it closes the connection, if so.
     pub fn handle_event(
         &mut self,
         slot: u32,

@@ -59,8 +59,7 @@ pub(super) struct ResumedSession {
     pub saved: SavedPlayer,
 }
 
-/// Answers the next complete request, once the peer has taken the previous response. Returns whether
-/// there was one.
+/// Answers the next complete request once the previous response is taken. Returns whether there was one.
 pub(super) fn answer_next<S: System>(core: &mut Core<S>, token: Token, pool: &Pool) -> bool {
     // Bytes after a pending handshake belong to the player.
     if core.sessions.pending.contains(token) || !peer_address::take_proxy_header(core, token) {
@@ -251,8 +250,7 @@ fn answer_upgrade<S: System>(core: &mut Core<S>, token: Token, request: &Request
     RequestOutcome::Pending
 }
 
-/// Upgrades a pending handshake whose lookup is complete, if the server still has capacity. Otherwise puts
-/// the session back.
+/// Upgrades a pending handshake whose lookup is complete, or puts the session back if the server is full.
 pub(super) fn admit_handshake<S: System>(
     core: &mut Core<S>,
     handshake: &Handshake,
@@ -344,8 +342,7 @@ fn refuse_origin<S: System>(
     keep_alive(request)
 }
 
-/// Writes the 101 response and the player's snapshot, then handles input that the client has already
-/// sent.
+/// Writes the 101 response and the snapshot, then handles input that has already arrived.
 fn upgrade_to_player<S: System>(
     core: &mut Core<S>,
     handshake: &Handshake,

@@ -56,8 +56,7 @@ impl HttpBudget {
         HttpSlice { until_ns: now_ns + slice_ns, visits: HTTP_SLICE_VISITS }
     }
 
-    /// Charges the time that an iteration's HTTP work took. The debt is bounded, since the time may include a
-    /// pause of the process.
+    /// Charges an iteration's HTTP time. The debt is bounded: the time may include a pause of the process.
     pub fn spend(&mut self, spent_ns: u64) {
         self.allowance_ns = (self.allowance_ns - spent_ns as i64).max(-HTTP_ALLOWANCE_NS_MAX);
         self.used_ns += spent_ns;
@@ -79,8 +78,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Returns how many milliseconds of a second HTTP gets, if the game works `game_ms` of each 10 ms and HTTP
-    /// always has work.
+    /// Returns HTTP's milliseconds of a second, if the game works `game_ms` of each 10 and HTTP always.
     fn used_ms(game_ms: u64) -> u64 {
         let (mut budget, mut now_ns, mut busy_ns, mut used_ns) = (HttpBudget::new(0), 0, 0, 0);
         let mut owed_ns = 0;

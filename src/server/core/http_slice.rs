@@ -1,5 +1,4 @@
-//! The HTTP slice of a loop iteration. It runs after the game's work and within the HTTP budget
-//! (`http_budget`), one visit at a time.
+//! The HTTP slice of an iteration: after the game's work, within `http_budget`, one visit at a time.
 //!
 //! Connections with work wait in a queue (`http_queue`). A visit writes a part of a response, or reads once
 //! and answers one request. A connection with more work goes to the end of its listener's queue.

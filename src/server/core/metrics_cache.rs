@@ -1,6 +1,5 @@
-//! A cache of the rendered `/metrics`, by format: rendering is expensive, and scrapers need no finer
-//! resolution. Each format is rendered at most [`METRICS_RENDERS_PER_S`] times a second; in between all
-//! requests get the same bytes.
+//! A cache of the rendered `/metrics`, by format: rendering is expensive, and scrapers need no finer resolution. Each
+//! format is rendered at most [`METRICS_RENDERS_PER_S`] times a second; in between all requests get the same bytes.
 
 use std::sync::Arc;
 

@@ -230,8 +230,7 @@ impl<S: System> Core<S> {
         self.schedule.deadline_ns()
     }
 
-    /// Does the work that the readiness reported since the last turn, and the time, ask for. The module documentation explains
-    /// the order.
+    /// Does the work for the reported readiness and the time, in the order of the module documentation.
     pub fn turn(&mut self, pool: &mut Pool) {
         cluster::receive_from_bus(self);
         self.read_queued();

@@ -10,8 +10,7 @@ use crate::limits::HTTP_RESERVED_HOLD_MS;
 /// The monitoring connections.
 #[derive(Debug)]
 pub(super) struct MonitoringConnections {
-    /// Open connections, the oldest first, with the time at which each was accepted, in milliseconds of the
-    /// loop's clock.
+    /// Open connections, the oldest first, with their time of accept in milliseconds of the loop's clock.
     connections: VecDeque<(Token, u64)>,
     capacity: usize,
 }

@@ -110,8 +110,7 @@ impl Outbox {
         self.backlog.as_deref()?.since_ms
     }
 
-    /// Returns the number of bytes by which the peer is behind this rate. The deficit never goes below zero: bytes taken early
-    /// earn no credit.
+    /// Returns the bytes by which the peer is behind this rate. Bytes taken early earn no credit.
     pub fn deficit_bytes(&mut self, rate_per_s: u32, now_ms: u64) -> u64 {
         let Some(backlog) = &mut self.backlog else { return 0 };
         if backlog.since_ms.is_none() {

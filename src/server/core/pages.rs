@@ -70,8 +70,7 @@ impl Page {
 }
 
 impl Pages {
-    /// Builds the pages. With `links_dashboard` the game page links to the dashboard; servers with an admin
-    /// listener leave the link out.
+    /// Builds the pages. The game page links to the dashboard, unless an admin listener serves it.
     pub fn new(links_dashboard: bool) -> Pages {
         let mut pages = Pages { by_path: HashMap::new() };
         let link = if links_dashboard { "<a href=\"dashboard\">Dashboard</a>" } else { "" };

@@ -153,8 +153,7 @@ impl PeerAddresses {
         }
     }
 
-    /// Moves the permit of `old` to `new`, which takes over its session, if `new` has none and both come from
-    /// one address.
+    /// Moves the permit of `old` to `new`, which takes over its session from the same address without a permit.
     pub(super) fn replace(&mut self, old: Token, new: Token) {
         let (old, new) = (index_of(old), index_of(new));
         let is_exchange = match (self.by_index.get(old), self.by_index.get(new)) {
@@ -170,8 +169,7 @@ impl PeerAddresses {
         }
     }
 
-    /// Gives a connection above its address's limit a regular permit if one has become free. Returns whether
-    /// the connection is within the limit.
+    /// Gives a connection above its address's limit a free regular permit. Returns whether it is within the limit.
     pub(super) fn promote(&mut self, token: Token) -> bool {
         let Some(peer_address) = self.by_index.get_mut(index_of(token)) else { return true };
         if let PeerAddress::Takeover(takeover) = peer_address
@@ -366,8 +364,7 @@ pub(super) enum Rejection {
     Drop,
 }
 
-/// Consumes the PROXY header at the start of a connection that must have one. Returns whether the bytes
-/// after it may be parsed.
+/// Consumes a required PROXY header. Returns whether the bytes after it may be parsed.
 pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> bool {
     let Some(&PeerAddress::AwaitingHeader { peer, is_trusted }) =
         core.gate.peer_addresses.by_index.get(index_of(token))

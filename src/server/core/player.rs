@@ -1,5 +1,4 @@
-//! Player input in the event loop. Input is applied when it is read, and its acks are written at the end of the same batch of
-//! events.
+//! Player input in the event loop: applied when it is read; its acks follow at the end of the batch.
 
 use super::connection::Player;
 use super::engine::Engine;

@@ -102,8 +102,7 @@ pub(super) fn end_session<S: System>(core: &mut Core<S>, token: Token) {
     }
 }
 
-/// Maintains a player's session, once a second: confirms its token, and saves its state every [`SESSION_SAVE_MS`] if a
-/// backend outlives the process.
+/// Maintains a session once a second: confirms its token, and saves it for persistence every [`SESSION_SAVE_MS`].
 pub(super) fn maintain_session<S: System>(core: &mut Core<S>, token: Token) {
     confirm_token(core, token);
     let now_ms = core.clock.now_ms();

@@ -9,7 +9,6 @@ use super::system::System;
 use crate::config::{Config, Reloaded};
 use crate::server::core::assets::Assets;
 
-/// State of the current reload.
 #[derive(Debug)]
 pub(super) struct Reload {
     /// The configuration as given, before it is limited to the available descriptors.

@@ -97,8 +97,7 @@ pub(super) fn write_replies<S: System>(core: &mut Core<S>, pool: &Pool) {
     core.replies.queue = writes;
 }
 
-/// Writes these replies and the outbox of a connection. The replies are older than the outbox's bytes: later output of the
-/// same batch went to the outbox.
+/// Writes these replies and then the outbox, whose bytes are newer: later output of the batch went there.
 fn write_reply<S: System>(core: &mut Core<S>, token: Token, replies: &[u8], round_is_written: bool) {
     let now_ms = core.clock.now_ms();
     let Some(connection) = core.connections.get_mut(token) else { return };

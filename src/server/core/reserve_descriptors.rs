@@ -1,6 +1,5 @@
-//! File descriptors held in reserve for exhaustion. Releasing one lets the server accept a connection, answer
-//! its health check or refuse it with a response, and close it. Without the reserve such a connection could not
-//! even be refused.
+//! File descriptors held in reserve for exhaustion. Releasing one lets the server accept a connection, answer its health
+//! check or refuse it with a response, and close it. Without the reserve such a connection could not even be refused.
 
 use arrayvec::ArrayVec;
 

@@ -16,8 +16,7 @@ fn serves_admin(config: &Config, listener: Listener) -> bool {
     listener == Listener::Admin || config.admin_addr.is_none()
 }
 
-/// Whether the server itself handles exactly this path, apart from the files of its pages. These paths also
-/// match with a trailing slash.
+/// Whether the server itself handles exactly this path, with or without a trailing slash; page files excluded.
 pub(super) fn is_builtin(config: &Config, listener: Listener, path: &str) -> bool {
     match path {
         "/health" => true,
@@ -70,8 +69,7 @@ pub fn log_shadowed_files(config: &Config, assets: &Assets) {
     }
 }
 
-/// Returns the built-in paths that are also the path of a file, each with that file. The index of a folder also
-/// has the folder's path.
+/// Returns the built-in paths that are also paths of files or folders with an index, each with its file.
 fn shadowed_files<'a>(own: impl Iterator<Item = &'a str>, assets: &Assets) -> Vec<(&'a str, String)> {
     let mut shadowed: Vec<(&str, String)> = own
         .flat_map(|address| {

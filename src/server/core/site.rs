@@ -42,8 +42,7 @@ impl Site {
 }
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
-/// For files with encoded variants: a cache must not serve a variant to a client that does not
-/// accept it.
+/// For encoded variants: a cache must not serve one to a client that does not accept it.
 const VARY: (&str, &str) = ("Vary", "Accept-Encoding");
 
 /// Returns the path without a trailing slash if that is a built-in path and no file exists at `path`.

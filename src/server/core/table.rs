@@ -1,5 +1,4 @@
-//! Connection table: a slab addressed by tokens with a generation. A late event for a closed connection can't reach the
-//! connection that reuses its index.
+//! Connection table: a slab addressed by tokens with a generation, so late events can't reach a successor.
 
 use slab::Slab;
 

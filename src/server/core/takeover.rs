@@ -75,8 +75,7 @@ struct PendingReconnect {
     deadline_ms: u64,
 }
 
-/// Pending reconnects by the session's current token, or the presented one while the current one is unknown. At most
-/// [`RECONNECTS_PENDING_MAX`].
+/// Pending reconnects by the session's current token, or the presented one; at most [`RECONNECTS_PENDING_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct PendingReconnects {
     by_token: BTreeMap<SessionToken, PendingReconnect>,
@@ -369,8 +368,7 @@ pub(super) fn is_http<S: System>(core: &Core<S>, token: Token) -> bool {
     core.connections.get(token).is_some_and(|connection| matches!(connection.phase, Phase::Http(_)))
 }
 
-/// Backdates a frame of the current millisecond by one millisecond, since the pong can only arrive later. Returns the arrival
-/// of the last frame.
+/// Backdates a frame of this millisecond, since the pong comes later. Returns the last frame's arrival.
 fn discount_current_ms<S: System>(core: &mut Core<S>, owner: Token) -> u64 {
     let before_ms = core.clock.now_ms().saturating_sub(1);
     core.connections.player_mut(owner).map_or(before_ms, |(_, player)| {

@@ -10,8 +10,7 @@ const NS_PER_S: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct WallClock {
     date: Date,
-    /// Time at which the next second begins, in nanoseconds of the loop's clock. A change of the system clock takes
-    /// effect by then.
+    /// Time at which the next second begins, in nanoseconds of the loop's clock; it bounds the delay of a clock change.
     until_ns: u64,
 }
 

@@ -25,8 +25,7 @@ pub fn raise_for(players_wanted: usize) -> Capacity {
     capacity
 }
 
-/// Returns the command that raises the limit of a shell and of the programs it starts. `ulimit -n` cannot
-/// exceed the hard limit.
+/// Returns the command that raises a shell's limit. `ulimit -n` cannot exceed the hard limit.
 fn raise_command(needed: u64, ceiling: Option<u64>) -> String {
     let raise = format!("prlimit --pid $$ --nofile={needed}:{needed}");
     match ceiling {

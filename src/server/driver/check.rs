@@ -7,8 +7,7 @@ use super::{listener, sessions};
 use crate::cluster::link::Address;
 use crate::config::Config;
 
-/// Returns all errors that would make [`Server::bind`](super::Server::bind) fail, and logs the warnings of a
-/// start.
+/// Returns all errors that would make [`Server::bind`](super::Server::bind) fail, and logs warnings.
 pub fn check(config: &Config) -> Vec<io::Error> {
     let addresses = listener::addresses(config).into_iter();
     let problems =

@@ -27,8 +27,7 @@ pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<TcpListene
     os::listen_on(address.ip(), address.port()).map_err(|error| bind_error(&error, settings))
 }
 
-/// Checks whether [`bind`] would succeed, without listening. An address in use is only a warning, since the running server with
-/// this configuration may be using it.
+/// Checks whether [`bind`] would succeed. An address in use is a warning: this configuration's server may run.
 ///
 /// # Errors
 /// As for [`bind`].

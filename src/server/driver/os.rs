@@ -140,8 +140,7 @@ impl Signals {
         Ok(SERVER_SIGNALS.into_iter().chain(WRITE_SIGNALS).collect::<SigSet>().thread_block()?)
     }
 
-    /// Undoes [`Signals::block`] for a program that does not become a server: pending signals take effect
-    /// now. [`WRITE_SIGNALS`] stay blocked.
+    /// Undoes [`Signals::block`] for a program that is no server. [`WRITE_SIGNALS`] stay blocked.
     ///
     /// # Errors
     /// None on Linux.
@@ -158,8 +157,7 @@ impl Signals {
         Ok(Self { pending, is_on_terminal: Cell::new(io::stderr().is_terminal()), session_leader })
     }
 
-    /// Returns the request of the next pending signal. SIGHUP is a reload, unless it reports the hangup of
-    /// the terminal that started the server.
+    /// Returns the next pending signal's request. SIGHUP is a reload, unless the terminal of the start hung up.
     pub fn next(&self) -> Option<SignalRequest> {
         let info = self.pending.read_signal().ok().flatten()?;
         if info.ssi_signo != Signal::SIGHUP as u32 {
@@ -214,8 +212,7 @@ fn bound_to(host: IpAddr, port: u16) -> io::Result<OwnedFd> {
     Ok(descriptor)
 }
 
-/// Raises the limit of open files to `wanted`, as far as the hard limit or the privileges of the process
-/// allow. Returns the effective limit.
+/// Raises the limit of open files to `wanted`, as far as permitted. Returns the effective limit.
 ///
 /// # Errors
 /// The kernel does not report the limit.

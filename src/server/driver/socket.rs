@@ -1,8 +1,7 @@
 //! A TCP socket whose reads and writes are bare system calls.
 //!
-//! In a multithreaded program glibc makes each of these calls a thread cancellation point, with bookkeeping
-//! before and after it. At 100,000 calls a second that costs as much as computing the bytes to write. No thread
-//! here is ever canceled.
+//! In a multithreaded program glibc makes each of these calls a thread cancellation point, with bookkeeping before and
+//! after it. At 100,000 calls a second that costs as much as computing the bytes to write. No thread here is ever canceled.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
@@ -30,8 +29,7 @@ impl TcpSocket {
 
 impl Read for TcpSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Returns the kernel's count, not limited to the buffer's length: a larger count from a faulty kernel
-        // must not pass for input.
+        // The kernel's count, not capped at the buffer's length: a faulty kernel's larger count is no input.
         let (_, count) = recv(&self.0, buffer, RecvFlags::empty())?;
         Ok(count)
     }

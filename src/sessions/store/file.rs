@@ -33,7 +33,6 @@ const MODE: u32 = 0o600;
 const KIND_SESSION: u8 = 1;
 const KIND_FORMER: u8 = 2;
 
-/// An open database.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     database: Database,
@@ -50,7 +49,6 @@ pub(super) enum StoreError {
 }
 
 impl StoreError {
-    /// Returns the message.
     pub(super) fn why(self) -> String {
         match self {
             Self::Corrupt(why) | Self::Unavailable(why) => why,
@@ -77,7 +75,6 @@ impl From<redb::Error> for StoreError {
 }
 
 impl StoreFile {
-    /// Opens the file, or creates it.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let file = open_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let create = || {
@@ -197,8 +194,7 @@ fn migrate_first_table(database: &Database) -> Result<(), redb::Error> {
     })
 }
 
-/// Runs an operation in a transaction. If it panics, the transaction is leaked: aborting it during unwinding could panic
-/// again, which would end the process.
+/// Runs an operation in a transaction, which is leaked after a panic: aborting it could panic again and end the process.
 fn in_transaction(
     database: &Database,
     act: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,

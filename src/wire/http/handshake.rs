@@ -60,8 +60,7 @@ impl UpgradeError {
     }
 }
 
-/// Validates a WebSocket handshake: RFC 6455, section 4.2.1. Extensions and subprotocols are declined by
-/// omission.
+/// Validates a WebSocket handshake (RFC 6455, section 4.2.1). Omission declines extensions and subprotocols.
 ///
 /// # Errors
 /// See [`UpgradeError`].
@@ -93,8 +92,7 @@ fn is_base64_of_16_bytes(key: &str) -> bool {
     key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.bytes().all(digit))
 }
 
-/// Appends the response that completes the handshake, with an optional cookie. Every byte after it, in both
-/// directions, belongs to WebSocket frames.
+/// Appends the response that completes the handshake, with an optional cookie. Only WebSocket frames follow it.
 pub fn write_upgrade_response(out: &mut Vec<u8>, key: &AcceptKey, set_cookie: Option<&str>, date: &Date) {
     out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nDate: ");
     out.extend_from_slice(date.text());

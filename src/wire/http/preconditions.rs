@@ -93,8 +93,7 @@ impl Preconditions {
     }
 }
 
-/// Returns whether one of the first entity tags of a list is `*` or satisfies the predicate. The server's own
-/// tags contain no comma.
+/// Returns whether one of the first tags of a list is `*` or satisfies the predicate. Own tags contain no comma.
 fn any_tag(tags: &str, is_this: impl Fn(&str) -> bool) -> bool {
     let mut tags = tags.split(',').take(HTTP_LIST_ITEMS_MAX).map(str::trim_ascii);
     tags.any(|tag| tag == "*" || is_this(tag))

@@ -11,8 +11,7 @@ use crate::limits;
 
 /// Bytes received on a connection and not yet consumed.
 ///
-/// Bounded by [`limits::HTTP_HEAD_BYTES_MAX`] plus the size of one read, if the caller stops reading while it
-/// is [full](Self::is_full).
+/// Bounded by [`limits::HTTP_HEAD_BYTES_MAX`] plus one read, if no read follows while it is [full](Self::is_full).
 #[derive(Debug)]
 pub struct RequestParser {
     bytes: Vec<u8>,
@@ -39,8 +38,7 @@ impl RequestParser {
         self.bytes.is_empty()
     }
 
-    /// Returns whether the buffer has reached the size bound. A head that is still incomplete is then too
-    /// long.
+    /// Returns whether the buffer has reached the size bound. A head that is still incomplete is then too long.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= limits::HTTP_HEAD_BYTES_MAX
     }

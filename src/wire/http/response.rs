@@ -71,8 +71,7 @@ pub struct Response<'a> {
     pub status: Status,
     /// The `Content-Type`.
     pub content_type: &'a str,
-    /// Further headers, beside date, type, length, connection and server. If they contain `Upgrade`,
-    /// `Connection` names it, as RFC 9110 requires.
+    /// Headers beside date, type, length, connection and server. `Upgrade` among them is also named in `Connection`.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],

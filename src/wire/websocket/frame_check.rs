@@ -80,8 +80,7 @@ impl FrameCheck {
         self.header.is_empty()
     }
 
-    /// Takes the frame at the start of `input` if it is a complete, unfragmented message, as nearly all frames
-    /// are, and returns its unmasked payload.
+    /// Takes the unmasked payload of the frame at the start of `input` if that is a whole message, as nearly always.
     pub(super) fn take_unfragmented(&self, input: &mut &[u8]) -> Option<ArrayVec<u8, MESSAGE_BYTES_MAX>> {
         let [UNFRAGMENTED, second @ MASKED..=MESSAGE_SECOND_BYTE_MAX, body @ ..] = *input else {
             return None;
@@ -101,8 +100,7 @@ impl FrameCheck {
         Some(payload)
     }
 
-    /// Validates the next bytes up to the end of a frame. Returns the number of valid bytes: all up to there, or
-    /// those before the first invalid byte.
+    /// Validates the next bytes of one frame. Returns how many are valid, up to its end or the first violation.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         if matches!(self.state, State::Closed | State::Failed(_)) {
             return 0;

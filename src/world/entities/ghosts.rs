@@ -1,5 +1,4 @@
-//! Ghosts: copies of the entities that other nodes own. They are stored in the same arrays as this node's players, so
-//! replication treats both the same way.
+//! Ghosts: copies of other nodes' entities, in the same arrays as players, so replication treats both alike.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -45,7 +44,6 @@ impl HeldSlots {
         if self.order.len() > 2 * GHOST_SLOTS_MAX { self.release(Tick::MAX) } else { None }
     }
 
-    /// Returns the number of held slots.
     fn len(&self) -> usize {
         self.slots.len()
     }

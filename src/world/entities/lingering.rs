@@ -25,7 +25,6 @@ impl Presence {
     }
 }
 
-/// The lingering players.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lingering {
     /// Removal tick and slot of each entity, in order of removal.

@@ -49,8 +49,7 @@ fn assert_limits_follow_clients(proxy: SocketAddr) {
     wait_until("the freed slot", || upgrade(ALICE, proxy, b"", &[]).1.status == 101);
 }
 
-/// Asserts that a header field which the proxy forwards but does not set has no effect: its senders share the proxy's
-/// own limit.
+/// Asserts that a field which the proxy only forwards has no effect: its senders share the proxy's own limit.
 fn assert_other_field_gains_nothing(proxy: SocketAddr) {
     let spoofs = (0..5).map(|n| upgrade(ALICE, proxy, b"", &[&format!("Forwarded: for=203.0.113.{n}")]));
     let spoofs: Vec<_> = spoofs.collect();

@@ -61,8 +61,7 @@ impl Drop for Tls {
     }
 }
 
-/// Plays over wss: the upgrade, the first `GAME_STATE`, one MOVE and its ack. Returns the status of a
-/// refusal.
+/// Plays over wss: upgrade, first `GAME_STATE`, one MOVE and its ack. Returns the status of a refusal.
 fn play(place: &Place, source: Ipv4Addr) -> Result<WebSocket<Tls>, u16> {
     let mut socket = match tungstenite::client(format!("ws://{HOST}/ws"), Tls::connect(place, source)) {
         Ok((socket, response)) => {

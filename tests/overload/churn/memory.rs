@@ -13,8 +13,7 @@ const WARM_UP_BATCHES: usize = 10;
 /// Batches between the first and the last measurement.
 const BATCHES: usize = 50;
 
-/// Most growth of memory in between, in bytes: 256 bytes per connection, less than the smallest part of a
-/// connection's state.
+/// Most growth in between, in bytes: 256 per connection, less than any part of a connection's state.
 const GROWTH_MAX: u64 = (BATCH * BATCHES) as u64 * 256;
 
 const LEAVE: [u8; 1] = [2];

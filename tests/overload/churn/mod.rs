@@ -13,8 +13,7 @@ use crate::support::server::sum;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Server, poll_until};
 
-/// Connects `count` clients at once, and asserts that their ids exceed all earlier ones. Returns the highest
-/// id.
+/// Connects `count` clients at once, whose ids must exceed all earlier ones. Returns the highest id.
 fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before: PlayerId) -> PlayerId {
     let first = clients.len();
     clients.extend(Client::connect_many(server, count, replica_options()));
@@ -28,8 +27,7 @@ fn join(server: &Server, clients: &mut Vec<Client>, count: usize, highest_before
     ids[count - 1]
 }
 
-/// Walks and stops all clients, and asserts that every replica shows all other players at their true
-/// positions.
+/// Walks and stops all clients. Every replica must show all other players at their true positions.
 fn assert_replicas_match_ground_truth(clients: &mut [Client]) {
     let truth = walk_around(clients);
     let others = clients.len() - 1;

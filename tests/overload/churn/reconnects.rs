@@ -7,13 +7,11 @@ use crate::simulation::machine::random::Random;
 use crate::support::raw::{Raw, UPGRADE, reset};
 use crate::support::{Client, Server, Settings, poll_until};
 
-/// Simultaneous players.
 const PLAYERS: usize = 120;
 
 /// Players that leave and reconnect per round.
 const LEAVERS: usize = 40;
 
-/// Number of rounds.
 const ROUNDS: usize = 50;
 
 /// Rounds between two checks that every replica shows the newest players.

@@ -21,8 +21,7 @@ const PLAYERS: usize = 20;
 /// Descriptors that a server may still open after the test has lowered its limit.
 const DESCRIPTORS_LEFT: usize = 3;
 
-/// Silent connections: some take the last descriptors, some the reserve descriptors, and many stay in the
-/// backlog.
+/// Silent connections: they take the last descriptors and the reserve; many stay in the backlog.
 const SILENT: usize = 40;
 
 /// Lowers the server's limit of descriptors. Open descriptors stay open.

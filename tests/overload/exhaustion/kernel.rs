@@ -1,5 +1,4 @@
-//! Kernel settings that would refuse players: the server logs them at its start with the command that fixes
-//! them.
+//! Kernel settings that would refuse players: the server logs them with the command that fixes them.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +8,7 @@ use crate::support::process::unshared;
 use crate::support::wait::wait_until;
 use crate::support::{Settings, folder};
 
-/// The log of a server in a network namespace with an accept queue of this length. `/proc` is mounted as the
-/// systemd unit mounts it.
+/// The log of a server in a network namespace with this accept queue, and `/proc` as in the systemd unit.
 fn log_with_queue(length: u32, max_connections: u32, file: &Path) -> String {
     // The mount options follow the unit: visible processes, and whether kernel settings are readable.
     let subset =

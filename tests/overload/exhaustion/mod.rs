@@ -1,5 +1,4 @@
-//! Exhausted resources: descriptors, kernel queues, memory for sockets. The server logs the shortage, keeps
-//! serving where it can, and recovers.
+//! Exhausted descriptors, kernel queues and memory: the server logs it, keeps serving where it can, and recovers.
 
 mod descriptors;
 mod kernel;

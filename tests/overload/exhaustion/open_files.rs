@@ -1,5 +1,4 @@
-//! `MAX_CONNECTIONS` above the limit of open files: the server raises the limit if it may, and otherwise
-//! serves fewer players.
+//! `MAX_CONNECTIONS` above the limit of open files: the server raises the limit or serves fewer players.
 
 use std::process::Command;
 
@@ -76,8 +75,7 @@ fn a_soft_limit_is_raised_silently() {
     );
 }
 
-/// Raising a hard limit needs a privilege that even root may lack. Lowering it to the proposed value needs none, so the
-/// test runs the command in either case.
+/// Raising a hard limit needs a privilege that even root may lack; lowering it to the proposed value needs none.
 #[test]
 fn the_logged_command_works() {
     let settings = Settings::new().set("MAX_CONNECTIONS", 100);

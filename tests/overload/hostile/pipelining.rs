@@ -1,5 +1,4 @@
-//! Endless pipelined requests: meanwhile players and health checks are served, metrics are rendered a few times a second,
-//! and each address has a request rate.
+//! Endless pipelined requests: players and health checks are served; metrics and each address have a rate.
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -26,8 +25,7 @@ const OPERATORS: usize = 8;
 /// Metrics renderings per second, and the burst of renderings.
 const RENDERS: f64 = 4.0;
 
-/// Sends requests on several connections as fast as possible until `stop` is set. Returns the number of
-/// received bytes.
+/// Sends requests on several connections until `stop` is set. Returns the number of received bytes.
 fn flood(address: SocketAddr, connections: usize, stop: &AtomicBool) -> usize {
     let mut peers: Vec<_> = (0..connections).map(|_| Raw::connect(address)).collect();
     let requests = request_text("HEAD", "/metrics", &[]).repeat(50).into_bytes();

@@ -1,5 +1,4 @@
-//! Hundreds of HTTP connections: they lock out no player and no health check, and the server cuts no response that makes
-//! progress.
+//! Hundreds of HTTP connections lock out no player and no health check, and no progressing response is cut.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -20,7 +19,6 @@ const COMMON: usize = HTTP_CONNECTIONS_MAX - HTTP_RESERVED_MAX;
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
 
-/// A server with one file of this length.
 fn serve_file(name: &str, length: usize, settings: Settings) -> Server {
     let site = folder(name);
     std::fs::write(site.join("file.bin"), vec![7; length]).expect("a file");

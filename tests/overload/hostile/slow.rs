@@ -40,8 +40,7 @@ fn slow_heads_and_upgrades_are_dropped_at_the_deadline() {
     let server = Server::start();
     let mut clients = [Client::join(&server)];
     let before = server.descriptors();
-    // A connection with a completed request stays open, as with browsers and load balancers, longer than a
-    // head may take.
+    // After a completed request a connection stays open longer than a head may take, as browsers expect.
     let mut idle = Raw::connect(server.address());
     idle.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(idle.response().status, 200);

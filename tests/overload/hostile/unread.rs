@@ -10,8 +10,7 @@ use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::wait_until;
 use crate::support::{Client, DEADLINE, Settings};
 
-/// Allowed messages per second, so that acks accumulate within seconds. The burst is a fraction of the
-/// backlog.
+/// Messages per second, so that acks accumulate within seconds. The burst is a part of the backlog.
 const RATE: u32 = 2_000;
 const BURST: u32 = 400;
 

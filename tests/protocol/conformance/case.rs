@@ -11,12 +11,10 @@ const LAST_PING: &[u8] = b"still there?";
 /// Number of leading bytes of a case that are cut into pieces; the rest is sent at once.
 const CUT_BYTES_MAX: usize = 6_000;
 
-/// One case.
 pub struct Case {
     name: String,
     bytes: Vec<u8>,
     replies: Vec<Reply>,
-    /// Expected end of the connection.
     pub end: End,
     /// Number of its messages that the server must count as malformed and ignore.
     pub malformed: u64,
@@ -25,7 +23,6 @@ pub struct Case {
 /// An expected frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// A pong with this payload.
     Pong(Vec<u8>),
     /// The ack of the MOVE with this sequence number.
     Ack(u32),
@@ -34,11 +31,9 @@ pub enum Reply {
 /// How the connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The connection stays open.
     Stays,
     /// The server echoes the peer's Close with this payload.
     Echoed(Vec<u8>),
-    /// The server closes with this code.
     Refused(u16),
 }
 
@@ -72,12 +67,10 @@ impl Case {
         Case { end: End::Refused(code), ..Case::stays(name, bytes, replies) }
     }
 
-    /// Sets the number of malformed game messages.
     pub fn malformed(self, malformed: u64) -> Case {
         Case { malformed, ..self }
     }
 
-    /// Runs the case on a new connection.
     pub fn run(&self, server: &Server, cut: Cut) {
         let what = format!("{} ({cut:?})", self.name);
         let mut raw = Raw::upgraded(server.address());
@@ -112,8 +105,7 @@ impl Case {
     }
 }
 
-/// Reads up to the pong of the last ping, or up to a Close and the end of the connection. Returns the Close's
-/// payload.
+/// Reads up to the pong of the last ping, or up to the end. Returns the payload of a Close.
 fn read(raw: &mut Raw, replies: &mut Vec<Reply>, what: &str) -> Option<Vec<u8>> {
     loop {
         let Frame { first, payload } = raw.frame().unwrap_or_else(|| panic!("{what}: ended without a Close"));
@@ -141,22 +133,18 @@ pub fn step(sequence: u32) -> Vec<u8> {
     ClientMessage::Move { vector: Vector::ZERO, sequence, claim: None }.to_bytes().to_vec()
 }
 
-/// A complete MOVE frame.
 pub fn a_move(sequence: u32) -> Vec<u8> {
     masked(FIN | BINARY, &step(sequence))
 }
 
-/// A ping frame.
 pub fn ping(payload: &[u8]) -> Vec<u8> {
     masked(FIN | PING, payload)
 }
 
-/// The pong that answers it.
 pub fn pong(payload: &[u8]) -> Reply {
     Reply::Pong(payload.to_vec())
 }
 
-/// A Close frame with a code and a reason.
 pub fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     masked(FIN | CLOSE, &[&code.to_be_bytes()[..], reason].concat())
 }
@@ -169,7 +157,6 @@ pub fn masked_with(key: [u8; 4], first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// An unmasked frame.
 pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, u8::try_from(payload.len()).expect("a short payload")], payload].concat()
 }
@@ -179,7 +166,6 @@ pub fn length_16(first: u8, length: u16, payload: &[u8]) -> Vec<u8> {
     [&[first, 0xfe], &length.to_be_bytes()[..], &[0; 4], payload].concat()
 }
 
-/// A frame with a 64-bit length.
 pub fn length_64(first: u8, length: u64, payload: &[u8]) -> Vec<u8> {
     [&[first, 0xff], &length.to_be_bytes()[..], &[0; 4], payload].concat()
 }

@@ -1,9 +1,8 @@
 //! RFC 6455 case by case over real sockets: bytes sent, frames received, and how the connection ends.
 //!
-//! The bytes of each case arrive at once, byte by byte, and in pieces of seven bytes; the replies must be equal.
-//! The cases cover the topics of the Autobahn suite: framing, pings, reserved bits, opcodes, fragmentation,
-//! UTF-8, closing, sizes. The server does not echo data, so valid MOVEs replace data and their acks replace
-//! echoes.
+//! The bytes of each case arrive at once, byte by byte, and in pieces of seven bytes; the replies must be equal. The cases
+//! cover the topics of the Autobahn suite: framing, pings, reserved bits, opcodes, fragmentation, UTF-8, closing, sizes.
+//! The server does not echo data, so valid MOVEs replace data and their acks replace echoes.
 
 mod case;
 mod closing;

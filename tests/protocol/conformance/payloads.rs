@@ -1,5 +1,4 @@
-//! Pings and pongs, text, and the UTF-8 of close reasons, the only text that a server of binary messages
-//! validates.
+//! Pings and pongs, text, and the UTF-8 of close reasons, the only text that the server validates.
 
 use super::case::{Case, Reply, Reply::Ack, a_move, close, length_16, length_64, ping, pong};
 use super::run;

@@ -13,8 +13,7 @@ use crate::support::recording::{Event, Line, recorded_lines, shorten_pauses};
 use crate::support::wait::poll_until_within;
 use crate::support::{Client, Server, Settings, poll_until};
 
-/// Longest pause in which all pages are silent, in milliseconds; longer ones are shortened to it. The steps of a walk
-/// have shorter pauses.
+/// Longest pause of all pages, in milliseconds; longer ones are shortened. The steps of a walk are closer.
 const PAUSE_MAX_MS: u64 = 350;
 
 /// Deadline of a replay. The recording takes half a minute.
@@ -102,8 +101,7 @@ fn messages_of_all_pages() -> u64 {
     recorded_lines().iter().filter(|line| matches!(line.event, Event::Sent(_))).count() as u64
 }
 
-/// Page A's longest walk from its first step on. Every other period of two seconds is held back and delivered
-/// at once.
+/// Page A's longest walk. Every other period of two seconds is held back and delivered at once.
 fn stalled_walk() -> Vec<Line> {
     const FIRST_SEQUENCE: u32 = 39;
     const STALL_MS: u64 = 2_000;
@@ -163,9 +161,8 @@ fn the_recording_matches_its_description() {
     assert_eq!(pauses(&shortened), cut);
 }
 
-/// Holds back every period of the recording, for all offsets and for durations up to two seconds, and delivers it at
-/// once. The default rate limit must drop no message. The test runs only the limiter, so that it can try all
-/// combinations.
+/// Holds back every period of the recording, for all offsets and for durations up to two seconds, and delivers it at once.
+/// The default rate limit must drop no message. The test runs only the limiter, so that it can try all combinations.
 #[test]
 fn stalls_of_up_to_two_seconds_lose_no_message_at_default_limits() {
     let config = Config::default();

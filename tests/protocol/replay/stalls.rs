@@ -1,6 +1,5 @@
-//! Stalls of several seconds in virtual time. The held-back messages of a recorded page arrive in one burst
-//! that exceeds its allowance. Two seconds later the server, the page and a second page that watches must
-//! agree.
+//! Stalls of several seconds in virtual time. The held-back messages of a recorded page arrive in one burst that exceeds
+//! its allowance. Two seconds later the server, the page and a second page that watches must agree.
 
 use std::thread;
 
@@ -27,13 +26,11 @@ const BEFORE_MS: u64 = 1_000;
 /// Time after the stall by which the server and the page must agree, in milliseconds.
 const AGREED_MS: u64 = 2_000;
 
-/// Further time by which the watcher must agree about a page that still walks, in milliseconds. The recorded
-/// page walks slower than it claims, so its player has used up its allowed jumps. The next periodic snapshot corrects
-/// its position.
+/// Further time by which the watcher must agree about a page that still walks, in milliseconds. The recorded page walks
+/// slower than it claims, so its player has used up its allowed jumps. The next periodic snapshot corrects its position.
 const WATCHED_MS: u64 = 5_000;
 
-/// Further time for a page that has stopped: until the next snapshot for a jump is allowed, plus the stagger
-/// of snapshots.
+/// Further time for a stopped page, in milliseconds: until the next snapshot for a jump, plus its stagger.
 const STANDING_WATCHED_MS: u64 = 500;
 
 /// Tolerance: one step of the client, and one unit for rounding to ticks.
@@ -106,8 +103,7 @@ fn page_a(stall_from_ms: u64) -> Vec<Line> {
     recorded_lines().into_iter().filter(is_of_it).map(shifted).collect()
 }
 
-/// Distance between a replicated position and the server's position of the page's player, along the longer
-/// axis.
+/// Distance between a replicated position and the server's position of the player, along the longer axis.
 fn distance(game: &Engine, page: &Page, (x, y): (f64, f64)) -> f64 {
     let Position { x: true_x, y: true_y } = game.world().position(page.slot);
     (x - f64::from(true_x)).abs().max((y - f64::from(true_y)).abs())

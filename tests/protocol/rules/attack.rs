@@ -1,5 +1,4 @@
-//! Rule 9: an attacker does not move, its vector is sent again when it walks after the attack, and an attack without
-//! an end times out.
+//! Rule 9: an attacker stands, its vector is sent again when it walks on, and an attack without an end times out.
 
 use std::time::Duration;
 

@@ -8,8 +8,7 @@ use super::{OTHER, VIEWER, pair, wait_after_entrance};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, poll_until, wait_for_acks};
 
-/// A pair without further snapshots, after the repetition of the first vectors: every message is caused by
-/// the test.
+/// A pair after all snapshots and repeated vectors: every further message is caused by the test.
 fn undisturbed() -> (Server, Vec<Client>) {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
     let mut clients = pair(&server);

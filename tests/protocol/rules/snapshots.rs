@@ -1,5 +1,4 @@
-//! Rule 2: `GAME_STATE` replaces all players that a client shows. The tests cover its times, its contents, and the messages
-//! after it.
+//! Rule 2: `GAME_STATE` replaces all players that a client shows: its times, contents, and the messages after it.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! Rules 5 and 11: a client without a VIEWPORT sees the whole world, and a client with one sees a rectangle
-//! with hysteresis at its border.
+//! Rules 5 and 11: without a VIEWPORT a client sees the whole world, with one a rectangle with hysteresis.
 
 use std::time::Duration;
 
@@ -55,8 +54,7 @@ fn narrowing_a_viewport_removes_players_and_widening_adds_them() {
     observe(&mut clients, Duration::from_millis(500));
     assert!(kept.iter().all(|&id| clients[VIEWER].sees(id)), "a player inside left");
 
-    // The largest rectangle has the size of the world. It is centered on the player, so part of the world is
-    // outside.
+    // The largest rectangle has the size of the world, and its center, the player, is not in the middle.
     clients[VIEWER].send(&viewport(u16::MAX, u16::MAX));
     let (viewer, others) = clients.split_first().unwrap();
     let near = |other: &&Client| outside(viewer, other, 1_000, 1_000) < -1;
@@ -140,8 +138,7 @@ fn a_viewport_is_at_least_a_hundred_units_wide() {
             ServerMessage::Joined(entry) => Some(entry.x),
             _ => None,
         });
-        // Interest sets are updated five times a second: 20 units of walking, and as much again for a busy
-        // machine.
+        // Five interest updates a second: 20 units of walking, and as much again for a busy machine.
         assert!(joined.unwrap() > 510, "entered the viewport of side {side} only at {joined:?}");
     }
 }

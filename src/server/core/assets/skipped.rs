@@ -86,7 +86,6 @@ impl Skipped {
         self.hidden += 1;
     }
 
-    /// Records an entry that is skipped for this reason.
     pub(crate) fn record(&mut self, path: &Path, reason: SkipReason) {
         self.add(path, reason, None);
     }
@@ -110,7 +109,6 @@ impl Skipped {
         }
     }
 
-    /// Returns the log lines.
     pub(crate) fn notices(&self) -> Vec<(Level, String)> {
         let mut notices = Vec::new();
         if self.hidden > 0 {

@@ -1,5 +1,4 @@
-//! Loads a directory: a scan determines the files and their sizes, then the files that changed since the
-//! previous load are read.
+//! Loads a directory: scans files and sizes, then reads the files that changed since the previous load.
 //!
 //! No file is read before the whole directory is within the limits. An unchanged file keeps its bytes, so
 //! that a reload holds at most the old files and the changed ones. An unreadable file is skipped. A file is
@@ -27,7 +26,6 @@ const SCANS_MAX: usize = 3;
 /// Maximum number of attempts to read a file that changes while it is read.
 const ATTEMPTS_MAX: usize = 3;
 
-/// Returns the identity of a file.
 pub(super) fn identity_of(metadata: &Metadata) -> FileIdentity {
     FileIdentity {
         device: metadata.dev(),
@@ -65,8 +63,7 @@ fn load_scanned(
 fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
     let Scan { limits, mut bytes, found, skipped, .. } = scan;
     let mut assets = Assets { skipped, ..Assets::default() };
-    // Maps the scanned identity of a changed file to its current one, so that its other names are neither read
-    // nor subtracted again.
+    // The current identity of a changed file, so that its other names are neither read nor subtracted again.
     let mut changed = HashMap::new();
     for FoundFile { key, path, identity } in found {
         let identity = *changed.get(&identity).unwrap_or(&identity);

@@ -12,11 +12,9 @@ use super::{AssetError, Limits};
 use crate::server::core::assets::FileIdentity;
 use crate::server::core::assets::skipped::{SkipReason, Skipped, WELL_KNOWN, is_hidden};
 
-/// Maximum depth of nested directories. Links could otherwise make a walk as deep as there are directories, and
-/// overflow the stack.
+/// Maximum depth of directories. Links could otherwise make a walk deep enough to overflow the stack.
 pub(super) const DEPTH_MAX: usize = 64;
 
-/// A file to load.
 pub(super) struct FoundFile {
     /// The path relative to the root, which is the key in [`Assets`](crate::server::core::assets::Assets).
     pub key: String,
@@ -29,8 +27,7 @@ pub(super) struct FoundFile {
 pub(super) struct Scan {
     /// The canonical root, so that a prefix check on a canonical target detects an escape.
     root: PathBuf,
-    /// The canonical directories from the root to the current one. A link back to one of them is not
-    /// followed, so that every walk terminates.
+    /// The canonical directories down to the current one. Links back to them are not followed: walks end.
     open_dirs: Vec<PathBuf>,
     pub limits: Limits,
     entries: usize,
@@ -98,7 +95,6 @@ impl Scan {
         Ok(())
     }
 
-    /// Visits the entry at `path` under this key.
     fn visit_entry(&mut self, path: &Path, key: String) -> Result<(), AssetError> {
         let (target, metadata) = match resolve(path) {
             Ok(resolved) => resolved,

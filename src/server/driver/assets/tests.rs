@@ -1,5 +1,4 @@
-//! Lookups find only files of the directory. Loads skip hidden names and links that lead outside, and refuse
-//! directories over the limits.
+//! Lookups find only the directory's files. Loads skip hidden names and outside links, and keep the limits.
 
 use std::{
     env, fs,

@@ -160,8 +160,7 @@ fn the_number_of_scans_is_bounded() {
     assert!(lines.iter().all(|(_, line)| line.contains("can't be read: No such file")), "{lines:?}");
 }
 
-/// A scanned directory whose file `one` has since become a link to a different file: every attempt to read it
-/// fails.
+/// A directory whose scanned file `one` has become a link to another: every attempt to read it fails.
 fn changing() -> (TempDir, Scan) {
     let dir = TempDir::with_files(&["one", "two"]);
     fs::write(dir.0.join("one"), b"other").unwrap();
