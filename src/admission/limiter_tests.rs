@@ -182,7 +182,7 @@ proptest! {
         burst in 1_u32..50,
         gaps in prop::collection::vec(0_u64..200 * MS, 1..200),
     ) {
-        let mut limiter = limiter(0, rate, burst);
+        let (mut limiter, mut patient) = (limiter(0, rate, burst), limiter(0, rate, 1));
         let (mut now_ns, mut admitted) = (5, Vec::new());
         for gap in gaps {
             now_ns += gap;
@@ -196,12 +196,7 @@ proptest! {
                 prop_assert!((to - from + 1) as f64 <= allowed);
             }
         }
-        let mut patient = limiter_of_rate(rate);
         let pause_ns = NS_PER_S.div_ceil(u64::from(rate));
         prop_assert!((0..100).all(|n| is_admitted(&mut patient, v4(1), n * pause_ns)));
     }
-}
-
-fn limiter_of_rate(rate: u32) -> AddressLimiter {
-    limiter(0, rate, 1)
 }

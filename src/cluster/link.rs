@@ -56,6 +56,7 @@ pub enum Command {
     FetchSessions(Vec<SessionToken>),
     /// Lease ids within these bounds.
     LeaseIds {
+        /// Bounds for the counter.
         bounds: Bounds,
         /// Whether a missing counter may be created.
         may_create: bool,

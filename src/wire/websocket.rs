@@ -331,13 +331,6 @@ mod tests {
     }
 
     #[test]
-    fn a_close_is_echoed_once() {
-        let (events, failure, out) = run(&frame(0x88, &[0x03, 0xe9]), 1000);
-        assert_eq!((events, failure), (vec![Event::Close], None));
-        assert_eq!(out, [0x88, 2, 0x03, 0xe9]);
-    }
-
-    #[test]
     fn every_code_is_echoed_with_its_reason_or_refused() {
         for code in 0..=u16::MAX {
             let payload = [&code.to_be_bytes()[..], b"bye"].concat();
@@ -351,19 +344,6 @@ mod tests {
                     assert_eq!((events, failure), (vec![], Some(Failure::Framing)), "{code}");
                     assert!(out.is_empty(), "{code}");
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn only_the_first_close_is_echoed() {
-        for (first, second) in [(1014, 1014_u16), (1014, 1000), (1013, 1014), (1014, 1005)] {
-            let [first, second] = [u16::to_be_bytes(first), second.to_be_bytes()];
-            let bytes = [frame(0x88, &first), frame(0x88, &second)].concat();
-            for chunk in [1, 9, 1000] {
-                let (events, failure, out) = run(&bytes, chunk);
-                assert_eq!((events, failure), (vec![Event::Close], None), "{first:?}, {second:?}");
-                assert_eq!(out, [&[0x88, 2], &first[..]].concat(), "{first:?}, {second:?}");
             }
         }
     }

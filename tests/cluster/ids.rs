@@ -48,9 +48,7 @@ fn without_ids_joins_are_refused_with_a_reason() {
     let server = settings(&redis, "early").start();
     assert_eq!((health(&server).0, cluster(&server, "up")), (503, 0));
     assert!(health(&server).1.contains("\"status\":\"starting\""), "{:?}", health(&server));
-    let mut early = Raw::connect(server.address());
-    early.send(UPGRADE.as_bytes());
-    let response = early.response();
+    let response = Raw::exchange(server.address(), UPGRADE);
     assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
     assert_eq!(server.metrics()["refused"]["no_ids"], 1);
     redis.come_back();

@@ -40,7 +40,12 @@ fn start(settings: &Settings) -> Server {
 
 /// Two servers that have discovered each other.
 fn two(redis: &Redis) -> [Server; 2] {
-    let servers = ["first", "second"].map(|name| start(&settings(redis, name)));
+    two_of(|name| settings(redis, name))
+}
+
+/// [`two`] servers with other settings.
+fn two_of(settings: impl Fn(&str) -> Settings) -> [Server; 2] {
+    let servers = ["first", "second"].map(|name| start(&settings(name)));
     wait_until("two servers to discover each other", || {
         servers.iter().all(|server| cluster(server, "peers") == 1)
     });
@@ -127,9 +132,7 @@ fn only_local_players_count_towards_the_limit() {
     let mut clients: Vec<Client> = (0..5).map(|_| Client::join(&servers[1])).collect();
     poll_until(&mut clients, "the ghosts to appear", |_| cluster(&servers[0], "peer_players") == 5);
     clients.push(Client::join(&servers[0]));
-    let mut late = Raw::connect(servers[0].address());
-    late.send(crate::support::raw::UPGRADE.as_bytes());
-    assert_eq!(late.response().status, 503);
+    assert_eq!(Raw::exchange(servers[0].address(), crate::support::raw::UPGRADE).status, 503);
 }
 
 #[test]

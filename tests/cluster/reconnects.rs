@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::redis::Redis;
 use super::{cluster, health, pair, settings, start, two};
-use crate::support::raw::{COOKIE, Raw, upgrade_with_cookie};
+use crate::support::raw::{MADE_UP_COOKIE, Raw, upgrade_with_cookie};
 use crate::support::wait::{reconnect_while_polling, wait_until};
 use crate::support::walker::{cookie_of_walked_client, walked_client};
 use crate::support::{Client, wait_for, wait_for_acks};
@@ -172,8 +172,7 @@ fn a_full_redis_keeps_no_sessions_and_logs_one_line() {
 fn an_unknown_cookie_creates_a_new_player() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
-    let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
-    assert_eq!(Client::reconnect(&server, &made_up).position(), (500, 500));
+    assert_eq!(Client::reconnect(&server, MADE_UP_COOKIE).position(), (500, 500));
     assert_eq!(server.reconnects("miss"), 1);
 }
 
@@ -195,9 +194,8 @@ fn without_redis_each_server_keeps_its_own_sessions() {
 fn a_hung_redis_delays_a_reconnect_only_briefly() {
     let redis = Redis::start();
     let server = start(&settings(&redis, "only"));
-    let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
     redis.signal(Signal::SIGSTOP);
-    let client = Client::reconnect(&server, &made_up);
+    let client = Client::reconnect(&server, MADE_UP_COOKIE);
     redis.signal(Signal::SIGCONT);
     assert_eq!(client.position(), (500, 500));
     assert_eq!(server.reconnects("miss"), 1);

@@ -19,11 +19,7 @@ fn with_secret(redis: &Redis, name: &str) -> Settings {
 }
 
 fn two_with_secret(redis: &Redis) -> [Server; 2] {
-    let servers = ["first", "second"].map(|name| start(&with_secret(redis, name)));
-    wait_until("two servers to discover each other", || {
-        servers.iter().all(|server| cluster(server, "peers") == 1)
-    });
-    servers
+    super::two_of(|name| with_secret(redis, name))
 }
 
 fn beat(sent_us: u64) -> Vec<u8> {

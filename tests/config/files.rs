@@ -1,23 +1,13 @@
 //! Special files as settings: FIFOs, devices, closed or full streams. The start never waits for a FIFO's other end.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use super::{run, stderr, stdout, value};
 use crate::support::http::get;
 use crate::support::server::{PROGRAM, program};
 use crate::support::wait::wait_until;
-use crate::support::{Settings, folder};
-
-fn fifo_in(folder: &Path) -> PathBuf {
-    let fifo = folder.join("fifo");
-    mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
-    fifo
-}
+use crate::support::{Settings, fifo_in, folder};
 
 fn bash(script: &str) -> Output {
     let mut command = Command::new("bash");

@@ -36,9 +36,7 @@ fn the_admin_listener_serves_health_but_no_game_and_no_files() {
     let (game, admin) = (server.address(), server.admin_address());
     assert_eq!((get(game, "/health").status, get(admin, "/health").status), (200, 200));
     assert_eq!((get(game, "/").status, get(admin, "/").status), (200, 404));
-    let mut raw = Raw::connect(admin);
-    raw.send(UPGRADE.as_bytes());
-    assert_eq!(raw.response().status, 404, "the admin listener has no game");
+    assert_eq!(Raw::exchange(admin, UPGRADE).status, 404, "the admin listener has no game");
     assert_eq!(request(admin, "POST", "/metrics", &[]).status, 405);
     assert_eq!(server.admin_metrics()["players"], 0);
 }

@@ -9,15 +9,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::support::http::request_text;
 use crate::support::raw::Raw;
 use crate::support::wait::wait_until;
-use crate::support::{Server, Settings, folder};
+use crate::support::{Server, Settings};
 
 const LENGTH: usize = 4 << 20;
-
-fn serve_file(name: &str, settings: Settings) -> Server {
-    let site = folder(name);
-    std::fs::write(site.join("file.bin"), vec![7; LENGTH]).expect("a file");
-    settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
-}
 
 /// Sends a request and reads the response in pieces with pauses. Returns the connection and the bytes of body read.
 fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (Raw, usize) {
@@ -27,15 +21,7 @@ fn take(address: SocketAddr, request: &str, piece: usize, pause: Duration) -> (R
     raw.send(request.as_bytes());
     let head = raw.head_response();
     assert_eq!((head.status, head.header("content-length")), (200, Some(&*LENGTH.to_string())));
-    let mut read = 0;
-    while read < LENGTH {
-        let count = raw.read_some(piece.min(LENGTH - read));
-        if count == 0 {
-            break;
-        }
-        read += count;
-        thread::sleep(pause);
-    }
+    let read = raw.read_slowly(LENGTH, piece, pause);
     (raw, read)
 }
 
@@ -45,7 +31,7 @@ fn cut(server: &Server, reason: &str) -> u64 {
 
 #[test]
 fn a_closing_connection_stays_open_while_its_response_is_read() {
-    let server = serve_file("to-close", Settings::new());
+    let server = Settings::new().start_with_file("to-close", LENGTH);
     let address = server.address();
     let requests = [
         request_text("GET", "/file.bin", &["Connection: close"]),
@@ -68,7 +54,7 @@ fn a_closing_connection_stays_open_while_its_response_is_read() {
 
 #[test]
 fn the_keepalive_timeout_starts_at_the_last_byte() {
-    let server = serve_file("kept-alive", Settings::new().set("KEEPALIVE_TIMEOUT_SEC", 5));
+    let server = Settings::new().set("KEEPALIVE_TIMEOUT_SEC", 5).start_with_file("kept-alive", LENGTH);
     let request = request_text("GET", "/file.bin", &[]);
     // The whole read takes eleven seconds, more than twice the timeout.
     let (mut raw, read) = take(server.address(), &request, 32 << 10, Duration::from_millis(85));
@@ -80,7 +66,7 @@ fn the_keepalive_timeout_starts_at_the_last_byte() {
 
 #[test]
 fn requests_in_one_segment_with_a_fin_are_all_answered() {
-    let server = serve_file("one-segment", Settings::new());
+    let server = Settings::new().start_with_file("one-segment", LENGTH);
     for paths in [["/health"; 9], ["/nothing"; 9], ["/file.bin"; 9]] {
         let mut raw = Raw::connect(server.address());
         let requests: String = paths.iter().map(|path| request_text("GET", path, &[])).collect();
@@ -99,7 +85,7 @@ fn requests_in_one_segment_with_a_fin_are_all_answered() {
 
 #[test]
 fn a_reader_below_the_minimum_rate_is_cut_and_counted() {
-    let server = serve_file("least-rate", Settings::new().set("HTTP_MIN_RATE", 200_000));
+    let server = Settings::new().set("HTTP_MIN_RATE", 200_000).start_with_file("least-rate", LENGTH);
     let address = server.address();
     let slow = thread::spawn(move || {
         let request = request_text("GET", "/file.bin", &[]);
@@ -114,7 +100,7 @@ fn a_reader_below_the_minimum_rate_is_cut_and_counted() {
 
 #[test]
 fn a_stalled_reader_is_cut_and_counted() {
-    let server = serve_file("no-reader", Settings::new().set("WRITE_STALL_SEC", 1));
+    let server = Settings::new().set("WRITE_STALL_SEC", 1).start_with_file("no-reader", LENGTH);
     let mut stalled = [&["Connection: close"][..], &[]].map(|headers| {
         let mut raw = Raw::connect(server.address());
         raw.send(request_text("GET", "/file.bin", headers).as_bytes());

@@ -166,9 +166,10 @@ fn raw_utf_8_is_served_like_its_percent_encoded_form() {
         assert_eq!(get(server.address(), path).text(), "seen", "{path}");
     }
     for broken in [&b"/d\xe9j\xe0"[..], b"/?\xff", b"/\xed\xa0\x80"] {
-        let mut raw = Raw::connect(server.address());
-        raw.send(&[b"GET ", broken, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat());
-        let response = raw.response();
+        let response = Raw::exchange(
+            server.address(),
+            [b"GET ", broken, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat(),
+        );
         assert_eq!((response.status, response.header("connection")), (400, Some("close")), "{broken:x?}");
     }
 }

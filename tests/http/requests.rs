@@ -1,13 +1,10 @@
-//! Requests and connections: health, 404 and 405, keep-alive, pipelining, oversized heads.
+//! Requests and connections: health, 404 and 405, keep-alive, pipelining.
 
 use serde_json::Value;
 
 use crate::support::http::{get, request, request_text};
 use crate::support::raw::Raw;
-use crate::support::{Client, Server, Settings, wait_for};
-
-/// Longest request head, in bytes.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+use crate::support::{Client, Server};
 
 #[test]
 fn health_has_exactly_three_fields() {
@@ -91,57 +88,6 @@ fn pipelined_requests_are_answered_in_order() {
         assert!(answers[2].text().contains("ticks_total"));
         assert!(answers[3].text().contains("<html"));
     }
-}
-
-#[test]
-fn an_oversized_head_is_refused() {
-    let server = Server::start();
-    let too_long =
-        format!("GET / HTTP/1.1\r\nHost: localhost\r\nPad: {}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX));
-    let too_many = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(100));
-    let endless = "GET /".to_owned() + &"a".repeat(2 * HEAD_BYTES_MAX);
-    for text in [too_long, too_many, endless] {
-        let mut raw = Raw::connect(server.address());
-        raw.send(text.as_bytes());
-        assert_eq!(raw.response().status, 431, "{}...", &text[..40]);
-        raw.read_to_end();
-    }
-    let refused = &server.metrics()["refused"];
-    assert_eq!(refused["head_too_large"], 3, "{refused}");
-}
-
-#[test]
-fn invalid_http_is_refused_and_closed() {
-    let server = Server::start();
-    let requests: [&[u8]; 6] = [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET\r\n\r\n",
-        b"GET / HTTP/1.1\nHost: localhost\n\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Name: x\r\n\r\n",
-    ];
-    for bytes in requests {
-        let mut raw = Raw::connect(server.address());
-        raw.send(bytes);
-        let response = raw.response();
-        assert_eq!(response.status, 400, "{:?}", String::from_utf8_lossy(bytes));
-        assert_eq!(response.header("connection"), Some("close"));
-        raw.read_to_end();
-    }
-}
-
-#[test]
-fn silent_connections_delay_no_other_client() {
-    let server = Settings::new().start();
-    let mut silent: Vec<_> = (0..200).map(|_| Raw::connect(server.address())).collect();
-    for raw in silent.iter_mut().step_by(2) {
-        raw.send(b"GET /health HT");
-    }
-    let mut client = Client::join(&server);
-    client.step(game_client::Vector::ZERO);
-    wait_for(&mut client, "service", Client::is_answered);
-    server.assert_healthy();
 }
 
 #[test]

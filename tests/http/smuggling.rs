@@ -64,9 +64,11 @@ fn run(rows: &[Row]) {
         }
     }
     server.wait_for_players(0);
-    let refused = rows.iter().filter(|row| row.status >= 400).count() as u64;
+    let count =
+        |is_counted: fn(u16) -> bool| 2 * rows.iter().filter(|row| is_counted(row.status)).count() as u64;
     let metrics = server.metrics();
-    assert_eq!(sum(&metrics["refused"]), 2 * refused, "{}", metrics["refused"]);
+    assert_eq!(sum(&metrics["refused"]), count(|status| status >= 400), "{}", metrics["refused"]);
+    assert_eq!(metrics["refused"]["head_too_large"], count(|status| status == 431));
     assert_eq!(sum(&metrics["protocol_errors"]), 0, "a head was read as frames: {metrics}");
 }
 
@@ -113,6 +115,7 @@ fn lengths_and_encodings() {
         ("Content-Length: 0\r\nContent-Length: 0\r\n", 400),
         ("Content-Length: 0\r\nContent-Length: 44\r\n", 400),
         ("Content-Length: 44\r\nContent-Length: 0\r\n", 400),
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", 400),
         ("Content-Length: 0, 0\r\n", 400),
         ("Content-Length: 0,44\r\n", 400),
         ("Content-Length:\r\n", 400),
@@ -288,6 +291,7 @@ fn methods_and_versions() {
         "GET /health HTTP/1.1 ",
         "GET\t/health\tHTTP/1.1",
         "GET /hea lth HTTP/1.1",
+        "GET",
         "GET /health",
         "GET /health HTTP",
         "GET /health HTTP/",
@@ -298,7 +302,7 @@ fn methods_and_versions() {
         "G{}T /health HTTP/1.1",
         "/health HTTP/1.1",
         "\0",
-        "\u{16}\u{3}\u{1}\u{2}",
+        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}",
         "PROXY TCP4 127.0.0.1 127.0.0.1 1 2",
         "HTTP/1.1 200 OK",
         "<policy-file-request/>\0",

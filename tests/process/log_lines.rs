@@ -12,26 +12,25 @@ use crate::support::{Client, Server, Settings, wait_for_acks};
 /// Part of the line about the load.
 const LOAD: &str = " players (+";
 
-/// A server with two players, one of which has left.
-fn visited(settings: &Settings) -> (Server, Client) {
-    let server = settings.start();
+/// The log of a server with two players, one of which leaves before the line about the load.
+fn log_of_a_visit(settings: &Settings) -> String {
+    let mut server = settings.start();
     let mut players = [Client::join(&server), Client::join(&server)];
     players[0].step(Vector::RIGHT);
     wait_for_acks(&mut players);
     let [stays, leaves] = players;
     leaves.reset();
-    (server, stays)
-}
-
-#[test]
-fn joins_and_leaves_are_summarized_and_not_listed() {
-    let (mut server, stays) = visited(&Settings::new());
     server.wait_for_log(LOAD);
     drop(stays);
     server.signal(Signal::SIGTERM);
     server.wait_for_exit();
     server.wait_for_log("stopped");
-    let log = server.log();
+    server.log()
+}
+
+#[test]
+fn joins_and_leaves_are_summarized_and_not_listed() {
+    let log = log_of_a_visit(&Settings::new());
     let line = log.lines().find(|line| line.contains(LOAD)).expect("waited for");
     assert!(line.contains("[INFO] 1 players (+2 -1, 0 refused), "), "{line}");
     let lines: Vec<&str> = log.lines().collect();
@@ -41,14 +40,9 @@ fn joins_and_leaves_are_summarized_and_not_listed() {
 
 #[test]
 fn json_lines_have_the_figures_as_fields() {
-    let (mut server, stays) = visited(&Settings::new().set("LOG_FORMAT", "JSON"));
-    server.wait_for_log(LOAD);
-    drop(stays);
-    server.signal(Signal::SIGTERM);
-    server.wait_for_exit();
-    server.wait_for_log("stopped");
+    let log = log_of_a_visit(&Settings::new().set("LOG_FORMAT", "JSON"));
     let lines: Vec<Value> =
-        server.log().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+        log.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
     for line in &lines {
         assert_eq!(line["level"], "info", "{line}");
         assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z') && time.len() == 24), "{line}");

@@ -46,9 +46,7 @@ impl Subject {
     }
 
     fn upgrade_status(&self, origin: &str) -> u16 {
-        let mut raw = Raw::connect(self.server.address());
-        raw.send(upgrade_with(&[&format!("Origin: {origin}")]).as_bytes());
-        raw.response().status
+        Raw::exchange(self.server.address(), upgrade_with(&[&format!("Origin: {origin}")])).status
     }
 }
 

@@ -52,9 +52,7 @@ fn a_draining_server_reports_it_and_refuses_players() {
     let health = get(server.address(), "/health");
     assert_eq!(health.status, 503);
     assert!(health.text().contains("\"draining\""), "{}", health.text());
-    let mut late = Raw::connect(server.address());
-    late.send(UPGRADE.as_bytes());
-    assert_eq!(late.response().status, 503);
+    assert_eq!(Raw::exchange(server.address(), UPGRADE).status, 503);
     // This client received its Close and ignores it; the server exits nevertheless.
     assert_eq!(stubborn.next_frame_of(CLOSE).payload[..2], 1001_u16.to_be_bytes());
     assert_eq!(server.wait_for_exit().code(), Some(0));

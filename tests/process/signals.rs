@@ -3,22 +3,13 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use crate::support::process::send_signal;
 use crate::support::wait::wait_until;
-use crate::support::{Client, Server, Settings, folder, free_port, proc};
-
-fn fifo_in(folder: &Path) -> PathBuf {
-    let fifo = folder.join("fifo");
-    mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
-    fifo
-}
+use crate::support::{Client, Server, Settings, fifo_in, folder, free_port, proc};
 
 /// Mask of the signals that a process blocks.
 fn blocked_signals(pid: u32) -> u64 {

@@ -15,20 +15,6 @@ fn leave_closes_with_1000() {
 }
 
 #[test]
-fn the_clients_close_is_echoed() {
-    let server = Server::start();
-    for code in [1000_u16, 1001, 3000, 4999] {
-        let mut raw = Raw::upgraded(server.address());
-        let reason = [&code.to_be_bytes()[..], b"bye"].concat();
-        raw.send_frame(FIN | CLOSE, &reason);
-        assert_eq!(raw.close_code(), code);
-    }
-    let mut raw = Raw::upgraded(server.address());
-    raw.send_frame(FIN | CLOSE, b"");
-    assert_eq!(raw.close_code(), 1005, "the echo of a Close without a code has no code");
-}
-
-#[test]
 fn frames_after_a_close_are_ignored() {
     let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).start();
     let mut viewer = Client::join(&server);

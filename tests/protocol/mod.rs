@@ -1,7 +1,7 @@
 //! The game protocol on real sockets.
 //!
 //! - `messages`, `vectors`: valid and malformed messages, the test vectors of the browser client
-//! - `framing`, `closing`: WebSocket frames and close codes
+//! - `framing`, `closing`: the pace of frames, and the end of a connection
 //! - `rate_limit`: the rate limit of a client
 //! - `conformance`: RFC 6455, case by case
 //! - `rules`: the requirements of the browser client, rule by rule

@@ -7,7 +7,6 @@ use tungstenite::{Bytes, Message};
 
 use crate::support::client::replica_options;
 use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
-use crate::support::server::sum;
 use crate::support::wait::wait_until;
 use crate::support::{Client, Settings, observe, poll_until, wait_for};
 
@@ -92,27 +91,33 @@ fn each_client_has_its_own_rate() {
     wait_for(&mut clients[1], "all acks of the client within its rate", Client::is_answered);
 }
 
-#[test]
-fn a_persistent_flooder_is_closed_with_1008() {
-    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10).set("RATE_LIMIT_BURST", 10).start();
-    let raw = Raw::upgraded(server.address());
-    let mut writer = raw.writer();
-    let mut reader = raw;
+/// Sends the bytes `first` and then `batch` again and again, until the server closes the flood.
+fn assert_flood_is_closed(settings: &Settings, first: Vec<u8>, batch: Vec<u8>, pause: Duration) {
+    let server = settings.start();
+    let mut reader = Raw::upgraded(server.address());
+    let mut writer = reader.writer();
     let flood = std::thread::spawn(move || {
-        let batch = masked(FIN | BINARY, &[6]).repeat(100);
+        writer.send(&first);
         // Bounded, in case the server never closes.
-        for _ in 0..2_000 {
-            if !writer.send(&batch) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        (0..2_000).all(|_| {
+            std::thread::sleep(pause);
+            writer.send(&batch)
+        });
     });
-    let close = reader.next_frame_of(CLOSE);
-    assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
+    assert_eq!(reader.next_frame_of(CLOSE).payload[..2], 1008_u16.to_be_bytes());
     drop(reader);
-    flood.join().unwrap();
-    assert!(sum(&server.metrics()["closed"]) >= 1);
+    flood.join().expect("the flood ends");
+    assert_eq!(server.metrics()["closed"]["flood"], 1);
+}
+
+#[test]
+fn a_persistent_flood_is_closed_with_1008() {
+    let slow = Settings::new().set("RATE_LIMIT_MSG_SEC", 10).set("RATE_LIMIT_BURST", 10);
+    let messages = masked(FIN | BINARY, &[6]).repeat(100);
+    assert_flood_is_closed(&slow, Vec::new(), messages, Duration::from_millis(5));
+    assert_flood_is_closed(&slow, Vec::new(), masked(FIN | PING, b"x").repeat(100), Duration::ZERO);
+    let empty_fragments = masked(0, &[]).repeat(500);
+    assert_flood_is_closed(&Settings::new(), masked(BINARY, &[]), empty_fragments, Duration::ZERO);
 }
 
 #[test]
@@ -128,40 +133,6 @@ fn pings_over_the_rate_are_dropped_and_counted() {
     assert!((5..=7).contains(&answered), "{answered} of 12 pings answered, with a burst of five");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert!(!clients[0].ended, "a burst is no reason to close");
-}
-
-#[test]
-fn a_persistent_flood_of_pings_is_closed_with_1008() {
-    let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 10).set("RATE_LIMIT_BURST", 10).start();
-    let mut reader = Raw::upgraded(server.address());
-    let mut writer = reader.writer();
-    let flood = std::thread::spawn(move || {
-        let batch = masked(FIN | PING, b"x").repeat(100);
-        // Bounded, in case the server never closes.
-        (0..2_000).all(|_| writer.send(&batch));
-    });
-    let close = reader.next_frame_of(CLOSE);
-    assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
-    drop(reader);
-    flood.join().unwrap();
-    assert_eq!(server.metrics()["closed"]["flood"], 1);
-}
-
-#[test]
-fn a_stream_of_empty_fragments_counts_as_a_flood() {
-    let server = Settings::new().start();
-    let mut reader = Raw::upgraded(server.address());
-    let mut writer = reader.writer();
-    let flood = std::thread::spawn(move || {
-        let fragments = masked(0, &[]).repeat(500);
-        writer.send(&masked(BINARY, &[]));
-        // Bounded, in case the server never closes the connection.
-        (0..2_000).all(|_| writer.send(&fragments));
-    });
-    let close = reader.next_frame_of(CLOSE);
-    assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
-    drop(reader);
-    flood.join().unwrap();
 }
 
 #[test]

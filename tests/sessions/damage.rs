@@ -29,7 +29,7 @@ impl Random {
     }
 }
 
-/// Damages a store: changes random or important bytes, writes zeros, or truncates the file.
+/// Damages a store: changes random or important bytes, writes zeros or noise, or truncates the file.
 fn damage(bytes: &mut Vec<u8>, seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     match seed % 5 {
@@ -37,6 +37,12 @@ fn damage(bytes: &mut Vec<u8>, seed: u64) {
         1 => {
             let at = random.below(bytes.len() - 4096);
             bytes[at..at + 4096].fill(0);
+        }
+        4 => {
+            let at = random.below(bytes.len() - 4096);
+            for byte in &mut bytes[at..at + 4096] {
+                *byte ^= random.below(256) as u8;
+            }
         }
         kind => {
             // Most of the file is free space; its first pages are not.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
-use crate::support::raw::{BINARY, COOKIE, FIN, Raw, upgrade_with_cookie};
+use crate::support::raw::{BINARY, FIN, MADE_UP_COOKIE, Raw, upgrade_with_cookie};
 use crate::support::wait::{reconnect_while_polling, wait_until};
 use crate::support::walker::{cookie_of_walked_client, walk, walked_client};
 use crate::support::{Client, Server, Settings, poll_until, wait_for, wait_for_acks};
@@ -82,13 +82,7 @@ fn a_second_tab_is_a_separate_player() {
 #[test]
 fn any_frame_counts_as_an_answer() {
     let server = server();
-    let cookie = {
-        let client = walked_client(&server);
-        let cookie = client.cookie();
-        client.reset();
-        cookie
-    };
-    server.wait_for_players(0);
+    let cookie = cookie_of_walked_client(&server);
     let mut mute = Raw::connect(server.address());
     mute.send(upgrade_with_cookie(&cookie).as_bytes());
     let next = mute.response().header("set-cookie").expect("a cookie").to_owned();
@@ -125,11 +119,7 @@ fn a_full_server_refuses_a_second_tab() {
     let mut client = walked_client(&server);
     let cookie = client.cookie();
     let status = thread::scope(|scope| {
-        let second = scope.spawn(|| {
-            let mut raw = Raw::connect(server.address());
-            raw.send(upgrade_with_cookie(&cookie).as_bytes());
-            raw.response().status
-        });
+        let second = scope.spawn(|| Raw::exchange(server.address(), upgrade_with_cookie(&cookie)).status);
         poll_until(std::slice::from_mut(&mut client), "the refusal", |_| second.is_finished());
         second.join().expect("a response")
     });
@@ -153,10 +143,9 @@ fn a_connection_that_ends_during_the_check_frees_its_session() {
 #[test]
 fn an_unknown_cookie_is_replaced() {
     let server = server();
-    let made_up = format!("{COOKIE}={}", "0123456789abcdef".repeat(2));
-    let client = Client::reconnect(&server, &made_up);
+    let client = Client::reconnect(&server, MADE_UP_COOKIE);
     assert_eq!(client.position(), (500, 500));
-    assert_ne!(client.cookie(), made_up);
+    assert_ne!(client.cookie(), MADE_UP_COOKIE);
     assert_eq!(server.reconnects("miss"), 1);
 }
 

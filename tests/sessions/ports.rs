@@ -11,9 +11,8 @@ use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// The cookie that an upgrade with this `Host` sets.
 fn set_for(server: &Server, host: &str) -> String {
-    let mut raw = Raw::connect(server.address());
-    raw.send(UPGRADE.replacen("Host: localhost", &format!("Host: {host}"), 1).as_bytes());
-    let response: Response = raw.response();
+    let response: Response =
+        Raw::exchange(server.address(), UPGRADE.replacen("Host: localhost", &format!("Host: {host}"), 1));
     assert_eq!(response.status, 101, "{host}");
     response.header("set-cookie").expect("a cookie").to_owned()
 }

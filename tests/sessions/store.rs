@@ -81,29 +81,6 @@ fn an_invalid_store_is_set_aside() {
 }
 
 #[test]
-fn a_damaged_store_does_not_prevent_a_start() {
-    let folder = folder("resume-damaged");
-    cookie_of_a_stopped_server(&folder);
-    let whole = fs::read(store_in(&folder)).expect("the file");
-    for seed in 0..12 {
-        let mut bytes = whole.clone();
-        // Overwrites a range of bytes, or truncates the file.
-        let at = 64 + seed * bytes.len() / 13;
-        if seed % 3 == 0 {
-            bytes.truncate(at);
-        } else {
-            for (n, byte) in bytes[at..].iter_mut().take(4096).enumerate() {
-                *byte ^= (n * 31 + seed) as u8;
-            }
-        }
-        fs::write(store_in(&folder), &bytes).expect("a damaged file");
-        let server = settings(&folder).start();
-        let client = Client::join(&server);
-        assert!(client.cookie.is_some());
-    }
-}
-
-#[test]
 fn two_servers_do_not_share_a_file() {
     let folder = folder("resume-shared");
     let (_first, second) = (settings(&folder).start(), settings(&folder).start());

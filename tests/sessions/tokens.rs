@@ -40,13 +40,7 @@ fn a_cookie_is_invalid_after_its_successor_was_used() {
 #[test]
 fn a_cookie_is_valid_while_its_successor_is_unconfirmed() {
     let server = server();
-    let first = {
-        let client = walked_client(&server);
-        let first = client.cookie();
-        client.reset();
-        first
-    };
-    server.wait_for_players(0);
+    let first = cookie_of_walked_client(&server);
     // Its response is never read, and it sends no frame.
     let mut lost = Raw::connect(server.address());
     lost.send(upgrade_with_cookie(&first).as_bytes());

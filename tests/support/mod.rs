@@ -19,7 +19,7 @@ pub use wait::{observe, poll_until, wait_for, wait_for_acks};
 pub use walker::Walker;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,12 @@ pub fn folder(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder for the test");
     folder
+}
+
+pub fn fifo_in(folder: &Path) -> PathBuf {
+    let fifo = folder.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    fifo
 }
 
 /// Returns a port that was free a moment ago.

@@ -25,6 +25,13 @@ pub fn unshared<'a>(namespace: &'a str, script: &'a str) -> Vec<&'a str> {
     [&["unshare", namespace], root, &["sh", "-c", script, "sh"]].concat()
 }
 
+/// Command that runs a script. Background tests ignore some signals, and a shell can't trap signals ignored at its start.
+pub fn with_default_signals(script: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM,HUP", script]);
+    command
+}
+
 /// Runs a command to its end. Panics unless it succeeds.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

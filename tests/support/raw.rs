@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn};
 
@@ -31,6 +33,9 @@ pub const HOST: &str = "localhost";
 
 /// Name of the session cookie for [`HOST`].
 pub const COOKIE: &str = "pixi_resume_80";
+
+/// A cookie of no session.
+pub const MADE_UP_COOKIE: &str = "pixi_resume_80=0123456789abcdef0123456789abcdef";
 
 /// A WebSocket upgrade request to [`HOST`].
 pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -64,6 +69,13 @@ pub struct Raw {
 impl Raw {
     pub fn connect(address: SocketAddr) -> Raw {
         Raw::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// Sends a request on a new connection, and reads the response.
+    pub fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Response {
+        let mut raw = Raw::connect(address);
+        raw.send(request.as_ref());
+        raw.response()
     }
 
     pub fn over(stream: TcpStream) -> Raw {
@@ -194,6 +206,19 @@ impl Raw {
         let count = most.min(self.unread.len());
         self.unread.drain(..count);
         count
+    }
+
+    /// Reads and discards `length` bytes in pieces with pauses. Returns their number, less if the connection ends.
+    pub fn read_slowly(&mut self, length: usize, piece: usize, pause: Duration) -> usize {
+        let mut read = 0;
+        while read < length {
+            match self.read_some(piece.min(length - read)) {
+                0 => break,
+                count => read += count,
+            }
+            thread::sleep(pause);
+        }
+        read
     }
 
     pub fn read_to_end(&mut self) -> Vec<u8> {

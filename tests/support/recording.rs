@@ -2,6 +2,8 @@
 
 use game_client::ClientMessage;
 
+use super::from_hex;
+
 const RECORDING: &str = include_str!("../fixtures/three-browsers.txt");
 
 /// An event of one recorded page.
@@ -46,7 +48,7 @@ fn parse(line: &str) -> Line {
     let page = word().and_then(|page| page.chars().next()).expect("a page");
     let at_ms = word().and_then(|time| time.parse().ok()).expect("a time");
     let direction = word().expect("a direction");
-    let payload = unhex(word().unwrap_or_default());
+    let payload = from_hex(word().unwrap_or_default());
     let event = match direction {
         "in" => Event::Connected { spawn: spawn(&payload) },
         "out" => {
@@ -67,9 +69,4 @@ fn spawn(game_state: &[u8]) -> (u16, u16) {
     let own = game_state[HEAD_BYTES..].chunks_exact(ENTRY_BYTES).max_by_key(id).expect("an entry");
     let unit = |at: usize| u16::from_le_bytes([own[at], own[at + 1]]);
     (unit(4), unit(6))
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().map(|digit| digit.to_digit(16).expect("a digit") as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

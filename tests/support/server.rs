@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::process::send_signal;
 use super::wait::wait_until;
-use super::{DEADLINE, http, proc};
+use super::{DEADLINE, folder, http, proc};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
 
@@ -111,6 +111,13 @@ impl Settings {
         Server::run(self.command_through(wrapper))
     }
 
+    /// Starts a server whose site is `/file.bin`, of this length.
+    pub fn start_with_file(self, name: &str, length: usize) -> Server {
+        let site = folder(name);
+        std::fs::write(site.join("file.bin"), vec![7; length]).expect("a file");
+        self.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
+    }
+
     /// Starts a server whose log is not on standard error, and waits until it listens.
     pub fn start_without_log(&self, wrapper: &[&str]) -> Server {
         Server::run_without_log(self.command_through(wrapper))
@@ -121,8 +128,10 @@ impl Settings {
 pub struct Server {
     child: Child,
     address: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
 }
+
+type Log = Arc<Mutex<Vec<String>>>;
 
 impl Server {
     pub fn start() -> Server {
@@ -130,12 +139,8 @@ impl Server {
     }
 
     /// Runs a command that becomes a server, and waits until it listens.
-    pub fn run(mut command: Command) -> Server {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the server's program starts");
-        let stderr = child.stderr.take().expect("standard error is piped");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let ready = follow(stderr, Arc::clone(&log));
+    pub fn run(command: Command) -> Server {
+        let (mut child, log, ready) = spawn(command);
         match ready.recv_timeout(DEADLINE) {
             Ok(address) => Server { child, address, log },
             Err(RecvTimeoutError::Disconnected) => {
@@ -151,11 +156,8 @@ impl Server {
     }
 
     /// Runs a command that becomes a server and logs to a file.
-    pub fn run_logging_to(mut command: Command, file: &Path) -> Server {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the server's program starts");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let _ready = follow(child.stderr.take().expect("standard error is piped"), Arc::clone(&log));
+    pub fn run_logging_to(command: Command, file: &Path) -> Server {
+        let (child, log, _ready) = spawn(command);
         let mut address = None;
         wait_until("the server's address in its log", || {
             let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -166,11 +168,8 @@ impl Server {
     }
 
     /// Runs a server that logs no address on standard error; reads the address from `/proc`.
-    fn run_without_log(mut command: Command) -> Server {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the server's program starts");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let _ready = follow(child.stderr.take().expect("standard error is piped"), Arc::clone(&log));
+    fn run_without_log(command: Command) -> Server {
+        let (mut child, log, _ready) = spawn(command);
         let start = Instant::now();
         loop {
             if let Some(address) = proc::listening_address(child.id()) {
@@ -308,19 +307,23 @@ pub fn sum(object: &Value) -> u64 {
     counts.values().map(|count| count.as_u64().expect("a count")).sum()
 }
 
-/// Collects the log on a thread, and sends the address once it is logged.
-fn follow(stderr: ChildStderr, log: Arc<Mutex<Vec<String>>>) -> Receiver<SocketAddr> {
-    let (send, ready) = channel();
+/// Starts a program, and a thread that collects its log and sends the address once it is logged.
+fn spawn(mut command: Command) -> (Child, Log, Receiver<SocketAddr>) {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the server's program starts");
+    let stderr = child.stderr.take().expect("standard error is piped");
+    let (log, (send, ready)) = (Log::default(), channel());
+    let lines = Arc::clone(&log);
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines() {
             let Ok(line) = line else { return };
             if let Some(address) = address_in(&line) {
                 let _ = send.send(address);
             }
-            log.lock().expect("the log lock is never poisoned").push(line);
+            lines.lock().expect("the log lock is never poisoned").push(line);
         }
     });
-    ready
+    (child, log, ready)
 }
 
 /// The address in the log line that reports the public listener.

@@ -48,6 +48,17 @@ pub fn walk(clients: &mut [Client], index: usize, vector: Vector, steps: u32) {
     wait_for_acks(clients);
 }
 
+/// Lets all clients take a step once their previous ones are acked, to the right and back. Counts the steps.
+pub fn step_when_answered(clients: &mut [Client], steps: &mut usize) {
+    if clients.iter().all(Client::is_answered) {
+        let direction = [Vector::RIGHT, Vector::LEFT][*steps / 10 % 2];
+        for client in clients {
+            client.step(direction);
+        }
+        *steps += 1;
+    }
+}
+
 /// Walks one client along the x axis to about `x`, and releases the key.
 pub fn walk_to_x(clients: &mut [Client], index: usize, x: i32) {
     let distance = x - clients[index].position().0;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::support::process::{output_text, send_signal};
+use crate::support::process::{output_text, send_signal, with_default_signals};
 use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
 use crate::support::{folder, free_port, proc};
@@ -18,9 +18,7 @@ fn demo(port: u16, report: &Path) -> Command {
         programs.join("loadtest").exists(),
         "the workspace's programs are built by `cargo test --workspace`"
     );
-    // Background tests ignore some signals, and a shell can't trap signals ignored at its start.
-    let mut command = Command::new("env");
-    command.arg("--default-signal=INT,TERM,HUP").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/demo.sh"));
+    let mut command = with_default_signals(concat!(env!("CARGO_MANIFEST_DIR"), "/demo.sh"));
     command.env("DEMO_BIN", programs).env("DEMO_REPORT", report).env("PORT", port.to_string());
     command.env("DEMO_CLIENTS", "20").env("DEMO_SECONDS", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

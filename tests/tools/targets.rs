@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use nix::sys::signal::Signal;
 
 use crate::support::http::get;
-use crate::support::process::{output_text, send_signal, stderr_text};
+use crate::support::process::{output_text, send_signal, stderr_text, with_default_signals};
 use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
 use crate::support::{Server, folder, free_port, proc};
@@ -186,10 +186,11 @@ fn a_signal_to_the_script_ends_the_server_and_the_command() {
         let started = environment.folder.join(format!("started-{signal}"));
         let beside =
             format!("echo $$ $SERVER_PID >'{0}.new'; mv '{0}.new' '{0}'; sleep 600", started.display());
-        // Background tests ignore some signals, and a shell can't trap signals ignored at its start.
-        let mut command = Command::new("env");
-        command.args(["--default-signal=INT,TERM,HUP", "tools/with-server.sh", "sh", "-c", &beside]);
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", environment.path());
+        let mut command = with_default_signals("tools/with-server.sh");
+        command
+            .args(["sh", "-c", &beside])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PATH", environment.path());
         command
             .env("CARGO_TARGET_DIR", environment.folder.join("target"))
             .env("PORT", free_port().to_string());

@@ -73,17 +73,12 @@ fn haproxy_with_x_forwarded_for() {
 }
 
 #[test]
-fn haproxy_with_version_1_of_the_proxy_protocol() {
-    let server = server("on");
-    let proxy = haproxy(&server, "tcp", "", "send-proxy");
-    assert_limits_follow_clients(proxy.place.address);
-}
-
-#[test]
-fn haproxy_with_version_2_of_the_proxy_protocol() {
-    let server = server("on");
-    // With TLVs after the addresses.
-    let to_server = "send-proxy-v2 proxy-v2-options unique-id,crc32c";
-    let proxy = haproxy(&server, "tcp", "unique-id-format %pid-%Ts", to_server);
-    assert_limits_follow_clients(proxy.place.address);
+fn haproxy_with_both_versions_of_the_proxy_protocol() {
+    // Version 2 has TLVs after the addresses.
+    let second = ("unique-id-format %pid-%Ts", "send-proxy-v2 proxy-v2-options unique-id,crc32c");
+    for (frontend, to_server) in [("", "send-proxy"), second] {
+        let server = server("on");
+        let proxy = haproxy(&server, "tcp", frontend, to_server);
+        assert_limits_follow_clients(proxy.place.address);
+    }
 }

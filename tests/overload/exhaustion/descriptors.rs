@@ -142,9 +142,7 @@ fn silent_peers_do_not_keep_the_reserve_descriptors() {
         (Vec::new(), Vec::new()),
         "both are closed after a short time"
     );
-    let mut broken = Raw::connect(server.address());
-    broken.send(b"\x00\x01\r\n\r\n");
-    assert_eq!(broken.response().status, 400);
+    assert_eq!(Raw::exchange(server.address(), b"\x00\x01\r\n\r\n").status, 400);
 }
 
 /// strace attached to a server, injecting faults into its system calls. It detaches on drop.

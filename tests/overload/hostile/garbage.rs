@@ -9,6 +9,7 @@ use game_client::Vector;
 use crate::simulation::machine::random::Random;
 use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
 use crate::support::wait::{poll_until_within, wait_until};
+use crate::support::walker::step_when_answered;
 use crate::support::{Client, DEADLINE, Settings, wait_for_acks};
 
 /// Connections of each kind.
@@ -64,13 +65,7 @@ fn random_bytes_at_any_stage_do_not_affect_other_players() {
         .collect();
     let mut steps = 0_usize;
     poll_until_within(DEADLINE, &mut clients, "the connections with random bytes to end", |clients| {
-        if clients.iter().all(Client::is_answered) {
-            let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
-            for client in clients.iter_mut() {
-                client.step(direction);
-            }
-            steps += 1;
-        }
+        step_when_answered(clients, &mut steps);
         throwers.iter().all(thread::JoinHandle::is_finished)
     });
     for thrower in throwers {

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use game_client::Vector;
-
 use crate::support::http::request_text;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
+use crate::support::walker::step_when_answered;
 use crate::support::{Client, Server, Settings, poll_until};
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
@@ -66,13 +65,7 @@ fn players_are_served_during_a_pipelining_flood() {
     wait_until("the flood", || server.metrics()["connections"]["http_requests_total"].as_u64() > Some(1_000));
     let mut steps = 0;
     poll_until(&mut clients, "acks of a hundred steps", |clients| {
-        if clients.iter().all(Client::is_answered) {
-            let direction = [Vector::RIGHT, Vector::LEFT][steps / 10 % 2];
-            for client in clients.iter_mut() {
-                client.step(direction);
-            }
-            steps += 1;
-        }
+        step_when_answered(clients, &mut steps);
         steps > 100
     });
     server.assert_healthy();

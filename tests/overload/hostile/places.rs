@@ -11,19 +11,13 @@ use super::connect_narrow;
 use crate::support::http::{get, request_text};
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
-use crate::support::{Client, Server, Settings, folder, wait_for_acks};
+use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// Slots that any HTTP connection may take.
 const COMMON: usize = HTTP_CONNECTIONS_MAX - HTTP_RESERVED_MAX;
 
 const ALICE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const BOB: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 2);
-
-fn serve_file(name: &str, length: usize, settings: Settings) -> Server {
-    let site = folder(name);
-    std::fs::write(site.join("file.bin"), vec![7; length]).expect("a file");
-    settings.set("STATIC_DIR", site.to_str().expect("UTF-8")).start()
-}
 
 fn send_request(raw: &mut Raw, path: &str) -> bool {
     raw.send(request_text("GET", path, &[]).as_bytes())
@@ -40,16 +34,7 @@ fn read_slowly(address: SocketAddr, piece: usize, pause: Duration) -> usize {
     let head = raw.head_response();
     assert_eq!(head.status, 200);
     let length = head.header("content-length").and_then(|length| length.parse().ok()).expect("a length");
-    let mut read = 0;
-    while read < length {
-        let count = raw.read_some(piece.min(length - read));
-        if count == 0 {
-            break;
-        }
-        read += count;
-        thread::sleep(pause);
-    }
-    read
+    raw.read_slowly(length, piece, pause)
 }
 
 #[test]
@@ -100,7 +85,7 @@ fn an_address_at_its_limit_replaces_its_own_connections() {
 #[test]
 fn an_address_with_all_responses_in_progress_is_refused() {
     let settings = Settings::new().set("HTTP_CONNS_PER_IP", 3);
-    let server = serve_file("under-way", 4 << 20, settings);
+    let server = settings.start_with_file("under-way", 4 << 20);
     let mut alices: Vec<_> = (0..3).map(|_| Raw::connect_from(ALICE, server.address())).collect();
     for alice in &mut alices {
         send_request(alice, "/file.bin");
@@ -116,7 +101,7 @@ fn an_address_with_all_responses_in_progress_is_refused() {
 #[test]
 fn silent_connections_do_not_cut_a_slow_download() {
     const LENGTH: usize = 2 << 20;
-    let server = serve_file("slow-download", LENGTH, Settings::new());
+    let server = Settings::new().start_with_file("slow-download", LENGTH);
     let address = server.address();
     let download = thread::spawn(move || read_slowly(address, 64 << 10, Duration::from_millis(50)));
     wait_until("the download", || server.metrics()["write_stalls_total"].as_u64() > Some(0));
@@ -131,7 +116,7 @@ fn silent_connections_do_not_cut_a_slow_download() {
 #[test]
 fn visitors_with_six_slow_connections_each_receive_everything() {
     const LENGTH: usize = 256 << 10;
-    let server = serve_file("visitors", LENGTH, Settings::new());
+    let server = Settings::new().start_with_file("visitors", LENGTH);
     let address = server.address();
     let visitors: Vec<_> = (0..60)
         .map(|_| {
@@ -154,7 +139,7 @@ fn visitors_with_six_slow_connections_each_receive_everything() {
 
 #[test]
 fn health_and_metrics_are_answered_while_every_slot_is_busy() {
-    let server = serve_file("every-place", 1 << 20, Settings::new());
+    let server = Settings::new().start_with_file("every-place", 1 << 20);
     let address = server.address();
     let stalled: Vec<_> = (0..COMMON)
         .map(|_| {
@@ -169,9 +154,7 @@ fn health_and_metrics_are_answered_while_every_slot_is_busy() {
         assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{path}");
     }
     for (request, retry) in [(UPGRADE.to_owned(), "5"), (request_text("GET", "/file.bin", &[]), "5")] {
-        let mut raw = Raw::connect(address);
-        raw.send(request.as_bytes());
-        let refused = raw.response();
+        let refused = Raw::exchange(address, request);
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some(retry)), "{refused:?}");
         assert!(refused.header("date").is_some(), "{refused:?}");
     }

@@ -84,22 +84,6 @@ fn more_slow_heads_than_slots_lock_out_no_client() {
 }
 
 #[test]
-fn frames_may_arrive_byte_by_byte() {
-    let server = Server::start();
-    let mut raw = Raw::connect(server.address());
-    for byte in UPGRADE.bytes() {
-        raw.send(&[byte]);
-    }
-    assert_eq!(raw.response().status, 101);
-    let step = masked(FIN | BINARY, &[3, 0b0101, 7, 0, 0, 0]);
-    for byte in step {
-        raw.send(&[byte]);
-    }
-    while raw.frame().expect("an ack").payload[0] != 8 {}
-    assert_eq!(server.protocol_errors(), 0);
-}
-
-#[test]
 fn an_incomplete_frame_does_not_keep_a_connection_alive() {
     let server = Settings::new().set("PING_INTERVAL_SEC", 1).set("IDLE_TIMEOUT_SEC", 2).start();
     let mut reader = Raw::upgraded(server.address());

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::VIEWER;
 use crate::support::raw::Raw;
-use crate::support::server::program;
 use crate::support::{Client, Settings, observe, poll_until};
 
 #[test]
@@ -25,12 +24,4 @@ fn only_a_client_that_answers_pings_stays_connected() {
     poll_until(&mut clients, "the silent client's connection to end", |_| silent_end.is_finished());
     let silent_end = silent_end.join().unwrap();
     assert!(silent_end - start >= Duration::from_millis(2_500), "closed after {:?}", silent_end - start);
-}
-
-#[test]
-fn the_defaults_are_30_and_60_seconds() {
-    let output = program().arg("--print-config").output().expect("the program runs");
-    let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.lines().any(|line| line == "PING_INTERVAL_SEC=30"), "{text}");
-    assert!(text.lines().any(|line| line == "IDLE_TIMEOUT_SEC=60"), "{text}");
 }
