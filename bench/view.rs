@@ -60,12 +60,10 @@ fn fan_out(criterion: &mut Criterion, mut stage: Stage) {
     // one.
     let pace = stage.scene.world.rules().pace;
     let configured = stage.viewers.settings().clone();
-    stage.viewers.settings_mut().set_quality(
-        pace,
-        FLUSH_INTERVAL_DEGRADED_MS,
-        INTEREST_UPDATES_DEGRADED_HZ,
-        configured.max_visible,
-    );
+    stage
+        .viewers
+        .settings_mut()
+        .set_quality(pace, FLUSH_INTERVAL_DEGRADED_MS, INTEREST_UPDATES_DEGRADED_HZ, configured.max_visible);
     group.throughput(Throughput::Elements(stage.players as u64));
     stage.settle();
     stage.describe("stretched");

@@ -52,14 +52,8 @@ fn proxies_are_networks_and_single_addresses() {
     assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "2001:db8::/32"]);
     let allowed = "expected a comma-separated list of addresses and networks such as 10.0.0.0/8";
     for value in [
-        "proxy.example",
-        "10.0.0.0/33",
-        "10.0.0.1,,10.0.0.2",
-        ",",
-        "[10.0.0.1]",
-        "10.0.0.1 10.0.0.2",
-        "::ffff:10.0.0.1",
-        "*",
+        "proxy.example", "10.0.0.0/33", "10.0.0.1,,10.0.0.2", ",", "[10.0.0.1]", "10.0.0.1 10.0.0.2",
+        "::ffff:10.0.0.1", "*",
     ] {
         let expected = format!("TRUSTED_PROXIES={value}: {allowed}");
         assert_eq!(problems(&[], &[("TRUSTED_PROXIES", value)]), [expected]);

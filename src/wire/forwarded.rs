@@ -244,17 +244,9 @@ mod tests {
     #[test]
     fn an_invalid_forwarded_value_yields_one_malformed_hop() {
         for value in [
-            "for=\"192.0.2.1",
-            "for=\", for=192.0.2.1",
-            "for=192.0.2.1 for=192.0.2.2",
-            "for=192.0.2.1;for=192.0.2.2",
-            "for = 192.0.2.1",
-            "for",
-            "for=",
-            "=192.0.2.1",
-            "for=[2001:db8::1]",
-            "for=\"192.0.2.1\"x",
-            "for=\"a\\",
+            "for=\"192.0.2.1", "for=\", for=192.0.2.1", "for=192.0.2.1 for=192.0.2.2",
+            "for=192.0.2.1;for=192.0.2.2", "for = 192.0.2.1", "for", "for=", "=192.0.2.1",
+            "for=[2001:db8::1]", "for=\"192.0.2.1\"x", "for=\"a\\",
         ] {
             assert_eq!(forwarded(value), [Hop::Malformed], "{value}");
         }

@@ -89,13 +89,7 @@ fn a_heartbeat_with_the_highest_id_does_not_prevent_joins() {
 fn no_counter_value_prevents_joins() {
     let key: &[u8] = b"pixi:main:ids";
     let values: [&[u8]; 7] = [
-        b"4294967295",
-        b"9223372036854775807",
-        b"-5",
-        b"garbage",
-        b"",
-        b"inf",
-        b"99999999999999999999999999",
+        b"4294967295", b"9223372036854775807", b"-5", b"garbage", b"", b"inf", b"99999999999999999999999999",
     ];
     for value in values {
         let redis = Redis::start();

@@ -108,26 +108,12 @@ fn the_package_contains_all_files() {
         ]);
     }
     let documents = [
-        "ARCHITECTURE.md",
-        "CHANGELOG.md",
-        "README.md",
-        "README.ru.md",
-        "SECURITY.md",
-        "docs/play.png",
+        "ARCHITECTURE.md", "CHANGELOG.md", "README.md", "README.ru.md", "SECURITY.md", "docs/play.png",
         "docs/dashboard.png",
     ];
     let pages = [
-        "BENCHMARKS",
-        "CLUSTER",
-        "CONFIGURATION",
-        "DEPLOYMENT",
-        "LEXICON",
-        "METRICS",
-        "MIGRATION",
-        "OPERATIONS",
-        "PERFORMANCE",
-        "PROFILING",
-        "PROTOCOL",
+        "BENCHMARKS", "CLUSTER", "CONFIGURATION", "DEPLOYMENT", "LEXICON", "METRICS", "MIGRATION",
+        "OPERATIONS", "PERFORMANCE", "PROFILING", "PROTOCOL",
     ];
     let pages = pages.map(|name| format!("docs/{name}.md"));
     let examples = [

@@ -145,20 +145,11 @@ pub struct Client {
 /// A request other than a handshake, and its text. The refusal of a HEAD has no body that names the reason.
 fn request(may_be_head: bool, random: &mut Random) -> (&'static str, String) {
     let targets = [
-        "GET /health",
-        "GET /metrics",
-        "GET /nothing",
-        "POST /",
-        "GET /ws",
-        "OPTIONS /ws",
-        "GET /play",
+        "GET /health", "GET /metrics", "GET /nothing", "POST /", "GET /ws", "OPTIONS /ws", "GET /play",
         "HEAD /metrics",
     ];
     let fields = [
-        "",
-        "Connection: close\r\n",
-        "Accept: text/plain\r\n",
-        "Content-Length: 3\r\n",
+        "", "Connection: close\r\n", "Accept: text/plain\r\n", "Content-Length: 3\r\n",
         "Range: bytes=100-699\r\n",
     ];
     let (target, field) =

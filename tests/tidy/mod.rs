@@ -79,14 +79,7 @@ fn pure_modules_do_not_read_the_clock() {
 #[test]
 fn the_core_is_deterministic() {
     let environment = [
-        "Instant",
-        "SystemTime",
-        "RandomState",
-        "getrandom",
-        "std::fs",
-        "std::thread",
-        "mio::",
-        "nix::",
+        "Instant", "SystemTime", "RandomState", "getrandom", "std::fs", "std::thread", "mio::", "nix::",
         "rustix::",
     ];
     forbid("src/server/core", &environment, &[]);

@@ -12,10 +12,7 @@ fn allows(list: &str, origin: &str) -> bool {
 fn an_exact_origin_matches_in_scheme_host_and_port() {
     let list = "https://game.example:8443, http://localhost,https://[::1]:9000";
     for origin in [
-        "https://game.example:8443",
-        "HTTPS://Game.EXAMPLE:8443",
-        "http://localhost",
-        "http://localhost:80",
+        "https://game.example:8443", "HTTPS://Game.EXAMPLE:8443", "http://localhost", "http://localhost:80",
         "https://[::1]:9000",
     ] {
         assert!(allows(list, origin), "{origin}");
@@ -122,33 +119,11 @@ fn several_origins_are_refused_even_if_all_are_allowed() {
 #[test]
 fn rejects_malformed_lists() {
     for list in [
-        "",
-        " ",
-        "example.com",
-        "*.example.com",
-        "https://",
-        "file:",
-        "file:///",
-        "file://*.",
-        "file:///home/me/page.html",
-        "https://a/",
-        "https://a/path",
-        "https://a,",
-        "https://a;https://b",
-        "https://a https://b",
-        "https://*",
-        "https://*.",
-        "https://*.*.example.com",
-        "https://a.*.example.com",
-        "https://*.[::1]",
-        "https://a:0x50",
-        "https://a:65536",
-        "https://b\u{fc}cher.example",
-        "*,https://a",
-        "NULL",
-        "1http://a",
-        "https://[::1",
-        "https://::1",
+        "", " ", "example.com", "*.example.com", "https://", "file:", "file:///", "file://*.",
+        "file:///home/me/page.html", "https://a/", "https://a/path", "https://a,", "https://a;https://b",
+        "https://a https://b", "https://*", "https://*.", "https://*.*.example.com",
+        "https://a.*.example.com", "https://*.[::1]", "https://a:0x50", "https://a:65536",
+        "https://b\u{fc}cher.example", "*,https://a", "NULL", "1http://a", "https://[::1", "https://::1",
     ] {
         assert_eq!(AllowedOrigins::parse(list), None, "{list}");
     }

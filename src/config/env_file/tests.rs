@@ -109,13 +109,8 @@ fn syntax_errors_are_reported_with_line_and_column() {
 #[test]
 fn no_problem_repeats_a_value() {
     for text in [
-        "CLUSTER_SECRET='hunter2",
-        "CLUSTER_SECRET='x'hunter2",
-        "CLUSTER_SECRET=hunter2\\",
-        "CLUSTER_SECRET=hunter2\u{1}",
-        "hunter2",
-        "hunter2=x",
-        "CLUSTER_SECRET hunter2",
+        "CLUSTER_SECRET='hunter2", "CLUSTER_SECRET='x'hunter2", "CLUSTER_SECRET=hunter2\\",
+        "CLUSTER_SECRET=hunter2\u{1}", "hunter2", "hunter2=x", "CLUSTER_SECRET hunter2",
     ] {
         let problems = problems(text);
         assert!(problems.len() == 1 && !problems[0].contains("hunter2"), "{problems:?}");

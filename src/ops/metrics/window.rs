@@ -88,18 +88,8 @@ pub(super) struct Histogram {
 impl Histogram {
     /// Inclusive upper bounds of the buckets, in nanoseconds. 16.7 ms is the tick period at 60 Hz.
     const BOUNDS_NS: [u64; 12] = [
-        100_000,
-        250_000,
-        500_000,
-        1_000_000,
-        2_500_000,
-        5_000_000,
-        10_000_000,
-        16_700_000,
-        25_000_000,
-        50_000_000,
-        100_000_000,
-        250_000_000,
+        100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 16_700_000, 25_000_000,
+        50_000_000, 100_000_000, 250_000_000,
     ];
 
     pub(super) fn record(&mut self, duration_ns: u64) {

@@ -58,10 +58,7 @@ impl Engine {
             seed: config.spawn_seed.unwrap_or(seed),
         };
         let settings = Settings::new(
-            pace,
-            config.max_visible,
-            config.batch_interval_ms,
-            config.sync_interval_s,
+            pace, config.max_visible, config.batch_interval_ms, config.sync_interval_s,
             config.attack_duration_ms,
         );
         let mut scene = Scene::new(rules);

@@ -35,16 +35,8 @@ macro_rules! files {
 const PLAY_PAGE: &str = include_str!("../../../web/play.html");
 const DASHBOARD_PAGE: &str = include_str!("../../../web/dashboard.html");
 const PLAY_FILES: [(&str, &str); 10] = files![
-    "play.css",
-    "play.js",
-    "bots.js",
-    "connection.js",
-    "input.js",
-    "population.js",
-    "protocol.js",
-    "scene.js",
-    "sprites.js",
-    "world.js",
+    "play.css", "play.js", "bots.js", "connection.js", "input.js", "population.js", "protocol.js",
+    "scene.js", "sprites.js", "world.js",
 ];
 const DASHBOARD_FILES: [(&str, &str); 3] = files!["dashboard.css", "dashboard.js", "history.js"];
 

@@ -106,13 +106,7 @@ fn recognizes_folders_with_an_index() {
 #[test]
 fn compressed_variants_belong_to_their_files() {
     let dir = TempDir::with_files(&[
-        "app.js",
-        "app.js.br",
-        "only.css.br",
-        "empty.js",
-        "fake.js",
-        "fake.js.gz",
-        "a",
+        "app.js", "app.js.br", "only.css.br", "empty.js", "fake.js", "fake.js.gz", "a",
     ]);
     dir.write("app.js.gz", b"\x1f\x8b...");
     dir.write("a.gz", b"\x1f\x8b...");
@@ -150,20 +144,9 @@ fn refuses_paths_that_would_escape() {
     let outside = TempDir::with_files(&["secret.txt", "site/index.html", "site/a/b.txt"]);
     let assets = load_after(&outside.0.join("site"), &Assets::default());
     for path in [
-        "/../secret.txt",
-        "/%2e%2e/secret.txt",
-        "/.%2E/secret.txt",
-        "/..%2fsecret.txt",
-        "/%252e%252e/secret.txt",
-        "/a/../index.html",
-        "/a/./b.txt",
-        "/..\\secret.txt",
-        "/..%5csecret.txt",
-        "/index.html%00",
-        "/index.html%",
-        "/index.html%2",
-        "/index.html%+1",
-        "/%ff",
+        "/../secret.txt", "/%2e%2e/secret.txt", "/.%2E/secret.txt", "/..%2fsecret.txt",
+        "/%252e%252e/secret.txt", "/a/../index.html", "/a/./b.txt", "/..\\secret.txt", "/..%5csecret.txt",
+        "/index.html%00", "/index.html%", "/index.html%2", "/index.html%+1", "/%ff",
         "/%c0%ae%c0%ae/secret.txt",
     ] {
         assert_eq!(body(&assets, path), None, "{path}");
