@@ -30,6 +30,7 @@ mod ids;
 mod load;
 mod machine;
 mod measure;
+mod named;
 mod observe;
 mod options;
 mod os;

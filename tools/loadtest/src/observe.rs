@@ -80,17 +80,8 @@ impl Observer {
         self.next_ns
     }
 
-    /// Marks the begin of the measured window.
-    pub fn begin_window(&mut self, tally: &Tally) {
-        self.mark(tally);
-    }
-
-    /// Marks the end of the measured window.
-    pub fn end_window(&mut self, tally: &Tally) {
-        self.mark(tally);
-    }
-
-    fn mark(&mut self, tally: &Tally) {
+    /// Marks the begin or the end of the measured window.
+    pub fn mark(&mut self, tally: &Tally) {
         self.marks.push(Mark::now(self.clock, self.pid, tally));
         self.scrape_requests.push(ScrapeRequest::begin(&self.server, self.clock));
     }

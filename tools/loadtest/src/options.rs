@@ -257,78 +257,61 @@ mod tests {
     #[test]
     fn every_default_is_valid() {
         let options = run(&[]);
-        assert_eq!(options.clients, 1_000);
-        assert_eq!(options.duration.as_secs(), 60);
-        assert_eq!(options.server.authority, "127.0.0.1:8108");
-        assert_eq!(options.profile, Profile::Seed { moves_per_s: 10.0 });
-        assert_eq!(options.move_bytes, Some(6));
+        assert_eq!((options.clients, options.duration.as_secs(), options.viewers), (1_000, 60, 50));
+        assert_eq!(options.server.to_string(), "ws://127.0.0.1:8108/ws");
+        assert_eq!((options.profile, options.move_bytes), (Profile::Seed { moves_per_s: 10.0 }, Some(6)));
         assert_eq!((options.storm_at, options.storm_clients), (None, 0));
-    }
-
-    #[test]
-    fn accepts_single_dash_long_flags_of_old_scripts() {
-        let line = ["-clients=5000", "-duration=2m", "-server=ws://127.0.0.1:9/x", "-json", "-seed", "7"];
-        let options = run(&line);
-        assert_eq!((options.clients, options.duration.as_secs()), (5_000, 120));
-        assert_eq!((options.server.authority.as_str(), options.server.path.as_str()), ("127.0.0.1:9", "/x"));
-        assert!(options.json);
-        assert_eq!(options.seed, 7);
-        assert_eq!(run(&["-c=20", "-d", "500ms"]).clients, 20);
+        assert_eq!(run(&["-clients=3"]).viewers, 3, "viewers are limited to the clients");
     }
 
     #[test]
     fn profiles_accept_their_own_flags() {
-        assert_eq!(run(&["--profile=player", "--move-bytes=6"]).move_bytes, Some(6));
+        let options = run(&["--profile=player", "--move-bytes=6", "--moving", "0.1"]);
+        assert_eq!((options.profile, options.move_bytes), (Profile::Player { moving: 0.1 }, Some(6)));
         assert_eq!(run(&["--profile=seed", "--move-bytes=14"]).move_bytes, Some(14));
-        let options = run(&["--profile=player", "--moving", "0.1"]);
-        assert_eq!(options.profile, Profile::Player { moving: 0.1 });
         let options = run(&["--profile=mixed", "--moves-per-second", "3"]);
         assert_eq!(options.profile, Profile::Mixed { moving: 0.2, moves_per_s: 3.0 });
+        assert_eq!(options.move_bytes, None);
     }
 
     #[test]
     fn all_problems_are_reported_with_flag_value_and_allowed_values() {
         let line =
             ["--clients=none", "--moving=0.5", "--profil=x", "--viewport", "800", "--move-bytes=7", "stray"];
-        assert_eq!(
-            problems(&line),
-            [
-                "--profil: unknown flag; see --help",
-                "stray: unexpected argument; see --help",
-                "--clients none: expected a whole number from 1 to 1000000",
-                "--moving 0.5: only for --profile player",
-                "--move-bytes 7: expected 6 or 14",
-                "--viewport 800: expected WIDTHxHEIGHT in units, such as 800x600",
-            ]
-        );
-        assert_eq!(problems(&["--pid"]), ["--pid: expected a value after it; see --help"]);
-        assert_eq!(problems(&["--json=yes"]), ["--json: takes no value; see --help"]);
-        let remote = ["--server=ws://10.0.0.1:80/ws", "--source-addresses=2"];
-        assert_eq!(
-            problems(&remote),
-            ["--source-addresses 2: only for a server on 127.0.0.0/8, not 10.0.0.1:80"]
-        );
+        let problems_of_line = [
+            "--profil: unknown flag; see --help",
+            "stray: unexpected argument; see --help",
+            "--clients none: expected a whole number from 1 to 1000000",
+            "--moving 0.5: only for --profile player",
+            "--move-bytes 7: expected 6 or 14",
+            "--viewport 800: expected WIDTHxHEIGHT in units, such as 800x600",
+        ];
+        assert_eq!(problems(&line), problems_of_line);
+        let remote = ["--server=ws://10.0.0.1:80/ws", "--source-addresses=2", "--storm-clients=20"];
+        let problems_of_remote = [
+            "--storm-clients 20: only with --storm-at",
+            "--source-addresses 2: only for a server on 127.0.0.0/8, not 10.0.0.1:80",
+        ];
+        assert_eq!(problems(&remote), problems_of_remote);
     }
 
     #[test]
     fn many_connections_are_spread_over_loopback_addresses() {
-        assert_eq!(run(&["--clients=19000"]).source_addresses, 10);
-        assert_eq!(run(&["--clients=3000", "--reconnects-per-second=1000"]).source_addresses, 32);
-        assert_eq!(run(&["--clients=19000", "--source-addresses=0"]).source_addresses, 0);
-        assert_eq!(run(&["--clients=19000", "--server=ws://10.0.0.1:80/ws"]).source_addresses, 0);
+        for (flag, addresses) in [
+            ("--source-addresses=1", 1),
+            ("--reconnects-per-second=0", 10),
+            ("--reconnects-per-second=1000", 40),
+            ("--source-addresses=0", 0),
+            ("--server=ws://10.0.0.1:80/ws", 0),
+        ] {
+            assert_eq!(run(&["--clients=19000", flag]).source_addresses, addresses, "{flag}");
+        }
     }
 
     #[test]
     fn a_storm_hits_all_clients_by_default() {
-        let line = ["--clients=50", "--storm-at=20s"];
-        assert_eq!(run(&line).storm_at, Some(Duration::from_secs(20)));
-        assert_eq!(run(&line).storm_clients, 50);
-        assert_eq!(run(&[&line[..], &["--storm-clients=20"]].concat()).storm_clients, 20);
-        assert_eq!(problems(&["--storm-clients=20"]), ["--storm-clients 20: only with --storm-at"]);
-    }
-
-    #[test]
-    fn viewers_are_limited_to_the_clients() {
-        assert_eq!(run(&["--clients=3"]).viewers, 3);
+        let options = run(&["--clients=50", "--storm-at=20s"]);
+        assert_eq!((options.storm_at, options.storm_clients), (Some(Duration::from_secs(20)), 50));
+        assert_eq!(run(&["--clients=50", "--storm-at=20s", "--storm-clients=20"]).storm_clients, 20);
     }
 }

@@ -1,11 +1,10 @@
 //! Scrapes the server's metrics: `GET /metrics`, on a separate thread, so that the traffic never waits.
 
-use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::endpoint::Target;
-use game_client::http::{Response, get_from};
+use game_client::http::get_from;
 use serde_json::Value as Json;
 
 use crate::os::Clock;
@@ -40,70 +39,48 @@ impl Scrape {
 
 /// A pending scrape.
 #[derive(Debug)]
-pub struct ScrapeRequest {
-    answer: Receiver<Option<Scrape>>,
-}
+pub struct ScrapeRequest(JoinHandle<Option<Scrape>>);
 
 impl ScrapeRequest {
     /// Starts a scrape.
     pub fn begin(server: &Target, clock: Clock) -> ScrapeRequest {
-        let (address, authority) = (server.address, server.authority.clone());
-        let (sender, answer) = channel();
-        std::thread::spawn(move || {
-            let body = (0..ATTEMPTS).find_map(|tried| {
-                std::thread::sleep(if tried == 0 { Duration::ZERO } else { RETRY_PAUSE });
-                request(address, &authority).ok()
-            });
-            // Fails if the run has ended, and then the result is not needed.
-            let _ = sender.send(body.flatten().map(|body| Scrape { at_ns: clock.now_ns(), body }));
-        });
-        ScrapeRequest { answer }
+        let server = server.clone();
+        ScrapeRequest(thread::spawn(move || {
+            let body = request(&server)?;
+            Some(Scrape { at_ns: clock.now_ns(), body })
+        }))
     }
 
     /// Waits for the result; `None` if the server provides no metrics.
     pub fn answer(self) -> Option<Scrape> {
-        self.answer.recv().ok().flatten()
+        self.0.join().ok().flatten()
     }
 }
 
-/// The server is busy (503). The request may be repeated.
-struct Busy;
-
-/// Requests the metrics; `Ok(None)` if the response is not usable.
-fn request(address: SocketAddr, authority: &str) -> Result<Option<Json>, Busy> {
-    get_from(&[address], authority, "/metrics", Instant::now() + TIMEOUT)
-        .map_or(Ok(None), |answer| read(&answer))
-}
-
-fn read(answer: &Response) -> Result<Option<Json>, Busy> {
-    match answer.status {
-        200 => Ok(serde_json::from_str(&answer.body).ok()),
-        503 => Err(Busy),
-        _ => Ok(None),
+/// Requests the metrics, again while the server is busy. Returns `None` if the response is not usable.
+fn request(server: &Target) -> Option<Json> {
+    for _ in 0..ATTEMPTS {
+        let deadline = Instant::now() + TIMEOUT;
+        let response = get_from(&[server.address], &server.authority, "/metrics", deadline).ok()?;
+        match response.status {
+            200 => return serde_json::from_str(&response.body).ok(),
+            503 => sleep(RETRY_PAUSE),
+            _ => return None,
+        }
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scrape(status: u16, body: &str) -> Option<Scrape> {
-        let body = read(&Response { status, body: body.to_owned() }).ok()?;
-        body.map(|body| Scrape { at_ns: 0, body })
-    }
-
     #[test]
     fn numbers_and_their_growth_are_read_from_the_object() {
-        let earlier = scrape(200, r#"{"ticks_total":100}"#).unwrap();
-        let later = scrape(200, r#"{"ticks_total":160,"word":"x"}"#).unwrap();
+        let scrape = |text| Scrape { at_ns: 0, body: serde_json::from_str(text).unwrap() };
+        let earlier = scrape(r#"{"ticks_total":100}"#);
+        let later = scrape(r#"{"ticks_total":160,"word":"x"}"#);
         assert_eq!(later.growth(&earlier, "ticks_total"), Some(60.0));
         assert_eq!(later.growth(&earlier, "word"), None);
-    }
-
-    #[test]
-    fn other_responses_are_ignored() {
-        for (status, body) in [(404, "{}"), (503, "{}"), (200, "players 1")] {
-            assert!(scrape(status, body).is_none(), "{status} {body}");
-        }
     }
 }

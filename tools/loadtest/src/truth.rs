@@ -7,8 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::named::named;
 use game_client::{Facing, PlayerId};
-use serde::Serialize;
 
 /// Fraction of a visible player's distance within which a new player replaces it.
 const NEWCOMER_FACTOR: f64 = 0.7;
@@ -61,36 +61,19 @@ pub struct Viewpoint {
     pub foreign_players: usize,
 }
 
-/// A fault in a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fault {
-    /// A player that should be shown is missing.
-    Missing,
-    /// A player that has left is still shown.
-    Phantom,
-    /// A sprite is not at its player's position.
-    Displaced,
-    /// A sprite faces the wrong side.
-    Turned,
-    /// A sprite walks while its player stands.
-    Walking,
-}
-
-impl Fault {
-    /// All kinds.
-    pub const ALL: [Fault; 5] =
-        [Fault::Missing, Fault::Phantom, Fault::Displaced, Fault::Turned, Fault::Walking];
-
-    /// Returns its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Fault::Missing => "missing",
-            Fault::Phantom => "phantom",
-            Fault::Displaced => "displaced",
-            Fault::Turned => "turned",
-            Fault::Walking => "walking",
-        }
+named! {
+    /// A fault in a replica.
+    pub enum Fault {
+        /// A player that should be shown is missing.
+        Missing = "missing",
+        /// A player that has left is still shown.
+        Phantom = "phantom",
+        /// A sprite is not at its player's position.
+        Displaced = "displaced",
+        /// A sprite faces the wrong side.
+        Turned = "turned",
+        /// A sprite walks while its player stands.
+        Walking = "walking",
     }
 }
 

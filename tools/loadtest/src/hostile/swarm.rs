@@ -65,14 +65,12 @@ pub struct Swarm {
     poll: Poll,
     signals: StopSignals,
     peers: Vec<Peer>,
-    /// Counts by kind, in the order of the options.
-    counts: Vec<Counts>,
+    tally: Tally,
     tasks: TaskQueue<Task>,
     /// Peers that wait for the connect rate.
     arriving: VecDeque<usize>,
     connects: FixedRate,
     open: u64,
-    open_max: u64,
     random: Random,
     request: Vec<u8>,
     scratch: Vec<u8>,
@@ -92,7 +90,7 @@ impl Swarm {
         });
         Ok(Swarm {
             peers: peers.collect(),
-            counts: vec![Counts::default(); options.kinds.len()],
+            tally: Tally { peers: options.peers, ..Tally::default() },
             clock,
             poll: Poll::new()?,
             signals: StopSignals::new()?,
@@ -100,7 +98,6 @@ impl Swarm {
             arriving: (0..options.peers).collect(),
             connects: FixedRate::new(clock.now_ns(), options.connect_rate),
             open: 0,
-            open_max: 0,
             random,
             request: handshake::request(&options.server.authority, &options.server.path, None),
             scratch: vec![0; SCRATCH_BYTES],
@@ -115,8 +112,7 @@ impl Swarm {
     pub fn run(mut self) -> io::Result<Tally> {
         let mut events = Events::with_capacity(EVENTS_PER_ITERATION);
         let end_ns = self.options.duration.as_nanos() as u64;
-        let mut interrupted = false;
-        while self.clock.now_ns() < end_ns && !interrupted {
+        while self.clock.now_ns() < end_ns && !self.tally.interrupted {
             sleep(ITERATION);
             match self.poll.poll(&mut events, Some(Duration::ZERO)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
@@ -127,24 +123,20 @@ impl Swarm {
             }
             self.run_due_tasks();
             self.connect_some();
-            interrupted = self.signals.take();
+            self.tally.interrupted = self.signals.take();
         }
-        Ok(self.finish(interrupted))
-    }
-
-    fn finish(mut self, interrupted: bool) -> Tally {
         for index in 0..self.peers.len() {
-            if matches!(self.peers[index].phase, Phase::Upgrading | Phase::Playing) {
-                self.counts_of(index).open += 1;
-            }
+            let is_open = matches!(self.peers[index].phase, Phase::Upgrading | Phase::Playing);
+            self.count(index, |counts| counts.open += u64::from(is_open));
         }
-        let kinds = self.options.kinds.iter().copied().zip(self.counts).collect();
-        Tally::new(kinds, self.clock.now_ns(), self.options.peers, self.open_max, interrupted)
+        self.tally.seconds = (self.clock.now_ns() as f64 / 1e6).round() / 1e3;
+        Ok(self.tally)
     }
 
-    fn counts_of(&mut self, index: usize) -> &mut Counts {
-        let kinds = self.counts.len();
-        &mut self.counts[index % kinds]
+    /// Changes the counts of a peer's kind, and those of all kinds.
+    fn count(&mut self, index: usize, change: impl Fn(&mut Counts)) {
+        change(self.tally.kinds.entry(self.peers[index].kind).or_default());
+        change(&mut self.tally.total);
     }
 
     fn plan(&mut self, index: usize, after_ns: u64, task: Task) {
@@ -207,7 +199,8 @@ impl Swarm {
 
     fn begin(&mut self, index: usize) {
         let kind = self.peers[index].kind;
-        let script = Script::new(kind, index / self.counts.len(), self.options.flood_rate, &mut self.random);
+        let script =
+            Script::new(kind, index / self.options.kinds.len(), self.options.flood_rate, &mut self.random);
         let (source, server) = (self.source(), self.options.server.address);
         if self.peers[index].begin(server, source, self.poll.registry(), Token(index), script).is_err() {
             self.end(index, End::Failed);
@@ -230,9 +223,9 @@ impl Swarm {
             Err(_) => return self.end(index, End::Failed),
         }
         self.peers[index].phase = Phase::Upgrading;
-        self.counts_of(index).opened += 1;
+        self.count(index, |counts| counts.opened += 1);
         self.open += 1;
-        self.open_max = self.open_max.max(self.open);
+        self.tally.open_max = self.tally.open_max.max(self.open);
         self.act(index);
     }
 
@@ -267,7 +260,7 @@ impl Swarm {
             Received::Drained => {}
             Received::More => self.read_after(index, READ_DELAY_NS),
             Received::Upgraded => {
-                self.counts_of(index).upgraded += 1;
+                self.count(index, |counts| counts.upgraded += 1);
                 self.act(index);
                 // Unless it has left already. Bytes that arrived with the upgrade raise no further event.
                 if self.peers[index].phase == Phase::Playing && !self.peers[index].is_deaf() {
@@ -296,7 +289,7 @@ impl Swarm {
     }
 
     fn end(&mut self, index: usize, end: End) {
-        self.counts_of(index).count(end);
+        self.count(index, |counts| counts.count(end));
         let peer = &mut self.peers[index];
         peer.leave();
         let (least_ns, more_ns) = if peer.kind == Kind::Churners { CHURN_PAUSE_NS } else { PAUSE_NS };

@@ -8,6 +8,7 @@ use super::Load;
 use crate::connection::Phase;
 use crate::ids::Ids;
 use crate::measure::{Pending, Times};
+use crate::named::named;
 use crate::options::Options;
 use crate::schedule::FixedRate;
 
@@ -20,44 +21,21 @@ const RETURNS_PER_ITERATION: usize = 32;
 /// Random attempts to find a client that may disconnect.
 const ATTEMPTS: usize = 32;
 
-/// How a client disconnects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaveKind {
-    /// With a close frame.
-    Close,
-    /// With LEAVE.
-    Leave,
-    /// By closing the socket without a close frame.
-    HangUp,
-    /// With a reset.
-    Reset,
-    /// Right after the upgrade request, before it reads anything.
-    Vanish,
-    /// With a reset, at the same time as many others.
-    Storm,
-}
-
-impl LeaveKind {
-    /// All kinds, in the order of the counts.
-    pub const ALL: [LeaveKind; 6] = [
-        LeaveKind::Close,
-        LeaveKind::Leave,
-        LeaveKind::HangUp,
-        LeaveKind::Reset,
-        LeaveKind::Vanish,
-        LeaveKind::Storm,
-    ];
-
-    /// Returns its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            LeaveKind::Close => "close",
-            LeaveKind::Leave => "leave",
-            LeaveKind::HangUp => "hang up",
-            LeaveKind::Reset => "reset",
-            LeaveKind::Vanish => "vanish",
-            LeaveKind::Storm => "storm",
-        }
+named! {
+    /// How a client disconnects.
+    pub enum LeaveKind {
+        /// With a close frame.
+        Close = "close",
+        /// With LEAVE.
+        Leave = "leave",
+        /// By closing the socket without a close frame.
+        HangUp = "hang up",
+        /// With a reset.
+        Reset = "reset",
+        /// Right after the upgrade request, before it reads anything.
+        Vanish = "vanish",
+        /// With a reset, at the same time as many others.
+        Storm = "storm",
     }
 }
 

@@ -107,14 +107,14 @@ impl Load {
         let until_ns = now_ns + self.options.duration.as_nanos() as u64;
         self.measures.window = Window { from_ns: now_ns, until_ns };
         self.churn.await_storm(now_ns, &self.options);
-        self.observer.begin_window(&self.tally);
+        self.observer.mark(&self.tally);
         self.stage = Stage::Measuring(until_ns);
     }
 
     fn stop_all(&mut self, now_ns: u64) {
         if matches!(self.stage, Stage::Measuring(_)) {
             self.measures.window.until_ns = self.measures.window.until_ns.min(now_ns);
-            self.observer.end_window(&self.tally);
+            self.observer.mark(&self.tally);
         }
         self.arrivals.stop();
         self.churn.stop();
