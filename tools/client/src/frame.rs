@@ -18,7 +18,7 @@ pub enum Frame<'a> {
     /// A ping, to be answered with a pong of the same payload.
     Ping(&'a [u8]),
     /// A pong.
-    Pong,
+    Pong(&'a [u8]),
     /// A close frame with its code; 1005 if it has none.
     Close(u16),
 }
@@ -69,7 +69,7 @@ pub fn split(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
     let frame = match first {
         0x82 => Frame::Binary(payload),
         0x89 => Frame::Ping(payload),
-        0x8a => Frame::Pong,
+        0x8a => Frame::Pong(payload),
         0x88 => Frame::Close(match payload {
             [high, low, ..] => u16::from_be_bytes([*high, *low]),
             _ => 1005,
@@ -180,7 +180,8 @@ mod tests {
         bytes.extend([0x88, 2, 3, 0xe9, 0x88, 0]);
         let (taken, error) = frames(&bytes, &[]);
         let long = format!("Binary({:?})", [7; 126]);
-        let expected = ["Binary([8, 1])", "Ping([9])", "Pong", long.as_str(), "Close(1001)", "Close(1005)"];
+        let expected =
+            ["Binary([8, 1])", "Ping([9])", "Pong([])", long.as_str(), "Close(1001)", "Close(1005)"];
         assert_eq!(taken, expected);
         assert_eq!(error, None);
     }

@@ -3,8 +3,8 @@
 /// The key that every client sends: the sample of RFC 6455, whose accept value is known without hashing.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The accept value for [`KEY`].
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// The `Sec-WebSocket-Accept` value for this key.
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Longest response head accepted, in bytes.
 const HEAD_BYTES_MAX: usize = 4 * 1024;

@@ -55,7 +55,7 @@ fn failures_are_reported_for_each_check() {
     assert_eq!(passed("a MOVE of 6 bytes is acked with its number"), (Some(true), Some(false)));
     for check in checks.iter().filter(|check| check["part"] != "HTTP") {
         let found = check["found"][1].as_str().unwrap_or_default();
-        assert!(found.contains("the upgrade: "), "{check}");
+        assert!(found.contains("joining: "), "{check}");
     }
 }
 

@@ -29,6 +29,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Returns the game's usual endpoint at this address.
+    pub fn at(address: SocketAddr) -> Target {
+        Target { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() }
+    }
+
     /// Whether the server is reachable from every source address in 127.0.0.0/8.
     pub fn is_loopback(&self) -> bool {
         matches!(self.address.ip(), IpAddr::V4(address) if address.is_loopback())

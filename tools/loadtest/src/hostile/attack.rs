@@ -10,6 +10,7 @@ mod pipelining;
 mod returning;
 mod slots;
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -17,58 +18,37 @@ use std::time::{Duration, Instant};
 use game_client::endpoint::Target;
 use serde::{Deserialize, Serialize};
 
+use super::requester::{Requester, Requests};
+use crate::named::named;
+
 /// Time between two checks for the end of a run.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Groups of requesters, so that few send at once.
+const GROUPS: usize = 40;
 
 /// Pause of a refused peer before its next attempt.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
-/// An attack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Attack {
-    /// Occupies all HTTP slots with keep-alive connections.
-    Slots,
-    /// Pipelines requests that cost the server more than the attacker.
-    Pipelining,
-    /// Walks and claims the old position, so that all viewers need a snapshot.
-    Jump,
-    /// Joins, attacks and leaves before other players see it.
-    JoinAttackLeave,
-    /// Walks on the spot, while other players see it walk away.
-    Desync,
-    /// Claims the whole budget, and reconnects for another one.
-    Return,
+named! {
+    /// An attack.
+    pub enum Attack {
+        /// Occupies all HTTP slots with keep-alive connections.
+        Slots = "slots",
+        /// Pipelines requests that cost the server more than the attacker.
+        Pipelining = "pipelining",
+        /// Walks and claims the old position, so that all viewers need a snapshot.
+        Jump = "jump",
+        /// Joins, attacks and leaves before other players see it.
+        JoinAttackLeave = "join-attack-leave",
+        /// Walks on the spot, while other players see it walk away.
+        Desync = "desync",
+        /// Claims the whole budget, and reconnects for another one.
+        Return = "return",
+    }
 }
 
 impl Attack {
-    /// All attacks.
-    pub const ALL: [Attack; 6] = [
-        Attack::Slots,
-        Attack::Pipelining,
-        Attack::Jump,
-        Attack::JoinAttackLeave,
-        Attack::Desync,
-        Attack::Return,
-    ];
-
-    /// The name on the command line and in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Attack::Slots => "slots",
-            Attack::Pipelining => "pipelining",
-            Attack::Jump => "jump",
-            Attack::JoinAttackLeave => "join-attack-leave",
-            Attack::Desync => "desync",
-            Attack::Return => "return",
-        }
-    }
-
-    /// Returns the attack of this name.
-    pub fn named(name: &str) -> Option<Attack> {
-        Attack::ALL.into_iter().find(|attack| attack.name() == name)
-    }
-
     /// Default number of attacking peers.
     pub fn peers(self) -> usize {
         match self {
@@ -194,6 +174,44 @@ impl Site {
             self.is_over.store(true, Ordering::Relaxed);
             figures.join().expect("no attack panics")
         })
+    }
+
+    /// Runs attackers beside one observer. A refused or disconnected attacker tries again.
+    fn observed(
+        &self,
+        observe: impl FnOnce() -> Vec<Figure> + Send,
+        attack: impl Fn() -> io::Result<()> + Sync,
+    ) -> Vec<Figure> {
+        thread::scope(|scope| {
+            let observer = scope.spawn(observe);
+            for _ in 0..self.peers {
+                scope.spawn(|| {
+                    while !self.is_over() {
+                        let _ = attack();
+                        sleep(REFUSED_PAUSE);
+                    }
+                });
+            }
+            observer.join().expect("an observer does not panic")
+        })
+    }
+
+    /// Lets requesters act in groups, one group after the other, each requester once per interval. Returns the sum of
+    /// their counts.
+    fn request_in_groups(&self, interval: Duration, bytes: impl Fn(usize) -> Vec<u8>) -> Requests {
+        let mut peers: Vec<(Requester, Vec<u8>)> =
+            (0..self.peers).map(|index| (Requester::new(self.server.address), bytes(index))).collect();
+        let mut beat = Ticker::every(interval / GROUPS as u32);
+        for group in (0..GROUPS).cycle() {
+            if self.is_over() {
+                break;
+            }
+            for (peer, bytes) in peers.iter_mut().skip(group).step_by(GROUPS) {
+                peer.act(bytes);
+            }
+            beat.sleep();
+        }
+        peers.iter().fold(Requests::default(), |sum, (peer, _)| sum.plus(peer.requests))
     }
 
     fn is_over(&self) -> bool {

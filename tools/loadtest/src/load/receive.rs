@@ -116,7 +116,7 @@ impl Load {
                 self.answer_ping(index, payload);
                 true
             }
-            Frame::Pong => true,
+            Frame::Pong(_) => true,
             Frame::Close(code) => {
                 self.lose(index, &format!("closed by the server with {code}"));
                 false

@@ -1,14 +1,12 @@
 //! A client over a blocking socket, with a deadline for every wait.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use game_client::deadline::DeadlineStream;
+use game_client::endpoint::Target;
+use game_client::frame::Opcode;
+use game_client::line::{Event, Line};
 use game_client::{ClientMessage, Entry, PlayerId, ServerMessage, Vector};
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tungstenite::{Bytes, Message, Utf8Bytes, WebSocket};
 
 /// Timeout of immediate replies.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -16,45 +14,25 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Timeout of periodic messages. Older servers send them every 30 s.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(35);
 
-/// An event from the server.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Heard {
-    /// A game message.
-    Game(ServerMessage),
-    /// A pong with this payload.
-    Pong(Vec<u8>),
-    /// The end of the connection, with the close code if there was one.
-    Closed(Option<u16>),
-}
-
 /// A connection to the game.
 pub struct Player {
-    socket: WebSocket<DeadlineStream>,
+    line: Line,
     /// The player's entry in the first `GAME_STATE`.
     pub own: Entry,
     /// All entries of the first `GAME_STATE`, the player's own included.
     pub first_state: Vec<Entry>,
-    next_sequence: u32,
 }
 
 impl Player {
     /// Connects, and waits for the first `GAME_STATE`.
     pub fn join(server: SocketAddr) -> Result<Player, String> {
-        let stream = DeadlineStream::connect(&[server], Instant::now() + PATIENCE)
-            .map_err(|error| format!("connecting: {error}"))?;
-        let config = Some(WebSocketConfig::default());
-        let (mut socket, _) =
-            tungstenite::client::client_with_config(format!("ws://{server}/ws"), stream, config)
-                .map_err(|error| format!("the upgrade: {error}"))?;
-        match hear(&mut socket, Instant::now() + PATIENCE)? {
-            Some(Heard::Game(ServerMessage::GameState(first_state))) => {
-                let own = first_state.iter().max_by_key(|entry| entry.id);
-                let own = *own.ok_or("the first GAME_STATE is empty")?;
-                Ok(Player { socket, own, first_state, next_sequence: 1 })
-            }
-            Some(first) => Err(format!("the first message is {first:?}, not GAME_STATE")),
-            None => Err(format!("waiting for the first message: nothing in {} s", PATIENCE.as_secs())),
-        }
+        let mut line = Line::open(&Target::at(server), None).map_err(|error| format!("joining: {error}"))?;
+        let first = line.next(Instant::now() + PATIENCE).map_err(|error| error.to_string())?;
+        let Some(Event::Message(_, ServerMessage::GameState(first_state))) = first else {
+            return Err(format!("the first message is {first:?}, not GAME_STATE"));
+        };
+        let own = *first_state.iter().find(|entry| entry.id == line.id).ok_or("no own entry")?;
+        Ok(Player { line, own, first_state })
     }
 
     /// The player's id.
@@ -64,26 +42,18 @@ impl Player {
 
     /// Sends a game message.
     pub fn send(&mut self, message: ClientMessage) -> Result<(), String> {
-        self.send_bytes(&message.to_bytes())
+        self.send_frame(Opcode::Binary as u8, &message.to_bytes())
     }
 
-    /// Sends a binary message with these bytes.
-    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.send_any(Message::Binary(Bytes::copy_from_slice(bytes)))
-    }
-
-    /// Sends any message.
-    pub fn send_any(&mut self, message: Message) -> Result<(), String> {
-        self.socket.get_mut().set_deadline(Instant::now() + PATIENCE);
-        self.socket.send(message).map_err(|error| format!("sending: {error}"))
+    /// Sends a frame with this first byte and at most 125 bytes.
+    pub fn send_frame(&mut self, first: u8, payload: &[u8]) -> Result<(), String> {
+        self.line.send_frame(first, payload).map_err(|error| format!("sending: {error}"))
     }
 
     /// Sends a short MOVE and returns its sequence number.
     pub fn step(&mut self, vector: Vector) -> Result<u32, String> {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        self.send(ClientMessage::Move { vector, sequence, claim: None })?;
-        Ok(sequence)
+        self.line.step(vector, None).map_err(|error| format!("sending: {error}"))?;
+        Ok(self.line.sequence)
     }
 
     /// Waits for the ack of this sequence number. Returns the acked position.
@@ -104,27 +74,23 @@ impl Player {
         what: &str,
         mut pick: impl FnMut(&ServerMessage) -> Option<T>,
     ) -> Result<T, String> {
-        self.wait(patience, what, |heard| match heard {
-            Heard::Game(message) => pick(message),
+        self.wait(patience, what, |event| match event {
+            Event::Message(_, message) => pick(message),
             _ => None,
         })
     }
 
     /// Waits until the server closes the connection. Returns the close code.
     pub fn closed(&mut self, what: &str) -> Result<Option<u16>, String> {
-        loop {
-            match hear(&mut self.socket, Instant::now() + PATIENCE)? {
-                Some(Heard::Closed(code)) => return Ok(code),
-                Some(_) => {}
-                None => return Err(format!("{what}: the connection stays open")),
-            }
-        }
+        self.wait(PATIENCE, &format!("the end after {what}"), |event| match event {
+            Event::Closed(code) => Some(*code),
+            _ => None,
+        })
     }
 
     /// Sends a close frame with this code. Returns the code of the reply.
     pub fn close_with(&mut self, code: u16) -> Result<Option<u16>, String> {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static("") };
-        self.send_any(Message::Close(Some(frame)))?;
+        self.send_frame(Opcode::Close as u8, &code.to_be_bytes())?;
         self.closed(&format!("a close with {code}"))
     }
 
@@ -133,39 +99,17 @@ impl Player {
         &mut self,
         patience: Duration,
         what: &str,
-        mut pick: impl FnMut(&Heard) -> Option<T>,
+        mut pick: impl FnMut(&Event) -> Option<T>,
     ) -> Result<T, String> {
         let until = Instant::now() + patience;
-        while let Some(heard) = hear(&mut self.socket, until)? {
-            if let Some(found) = pick(&heard) {
+        while let Some(event) = self.line.next(until).map_err(|error| error.to_string())? {
+            if let Some(found) = pick(&event) {
                 return Ok(found);
             }
-            if let Heard::Closed(code) = heard {
+            if let Event::Closed(code) = event {
                 return Err(format!("waiting for {what}: the server closed with {code:?}"));
             }
         }
         Err(format!("waiting for {what}: nothing in {} s", patience.as_secs()))
-    }
-}
-
-/// Reads the next event; `None` at the deadline.
-fn hear(socket: &mut WebSocket<DeadlineStream>, until: Instant) -> Result<Option<Heard>, String> {
-    socket.get_mut().set_deadline(until);
-    loop {
-        match socket.read() {
-            Ok(Message::Binary(bytes)) => {
-                let message = ServerMessage::decode(&bytes);
-                let message = message.map_err(|error| format!("the server sent {bytes:?}: {error}"))?;
-                return Ok(Some(Heard::Game(message)));
-            }
-            Ok(Message::Pong(payload)) => return Ok(Some(Heard::Pong(payload.to_vec()))),
-            Ok(Message::Close(frame)) => {
-                return Ok(Some(Heard::Closed(frame.map(|frame| u16::from(frame.code)))));
-            }
-            Ok(Message::Ping(_) | Message::Frame(_)) => {}
-            Ok(Message::Text(text)) => return Err(format!("the server sent text: {text}")),
-            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::TimedOut => return Ok(None),
-            Err(_) => return Ok(Some(Heard::Closed(None))),
-        }
     }
 }

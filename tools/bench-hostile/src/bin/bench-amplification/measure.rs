@@ -72,7 +72,7 @@ struct Window {
 /// # Errors
 /// The server does not respond, or a signal interrupts. A case that the server refuses becomes a row without figures.
 pub fn all(address: SocketAddr, options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Failure> {
-    let server = Target { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() };
+    let server = Target::at(address);
     let viewers = (0..options.viewers).map(|_| viewer(&server)).collect::<io::Result<Vec<_>>>()?;
     let world = World::default();
     thread::scope(|scope| {
@@ -223,7 +223,7 @@ impl Attacker<'_> {
             Act::Fresh(bytes) => ask(self.server, bytes).map(|_| bytes.len() as u64),
             Act::Visit { with_cookie } => {
                 let cookie = self.cookie.take().filter(|_| *with_cookie);
-                let mut line = Line::open(self.server, cookie.as_deref(), |_, _| ())?;
+                let mut line = Line::open(self.server, cookie.as_deref())?;
                 line.send(&ClientMessage::Leave)?;
                 self.cookie.clone_from(&line.cookie);
                 Ok(line.bytes_sent)
@@ -244,7 +244,7 @@ impl Attacker<'_> {
 
 /// Connects a player.
 fn viewer(server: &Target) -> io::Result<Line> {
-    let mut line = Line::open(server, None, |_, _| ())?;
+    let mut line = Line::open(server, None)?;
     line.stop_waiting()?;
     Ok(line)
 }

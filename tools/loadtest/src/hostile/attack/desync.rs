@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::line::Line;
 use game_client::{PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
 
-use super::{Figure, REFUSED_PAUSE, Site, Ticker};
+use super::{Figure, Site, Ticker};
 
 /// Time between two claims.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,23 +31,11 @@ type Truth = Mutex<BTreeMap<PlayerId, (f64, f64, Instant)>>;
 /// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     let truth = Truth::default();
-    thread::scope(|scope| {
-        let observer = scope.spawn(|| observe(site, &truth));
-        for _ in 0..site.peers {
-            scope.spawn(|| {
-                while !site.is_over() {
-                    // A refused or disconnected attacker tries again.
-                    let _ = attack(site, &truth);
-                    sleep(REFUSED_PAUSE);
-                }
-            });
-        }
-        observer.join().expect("an observer does not panic")
-    })
+    site.observed(|| observe(site, &truth), || attack(site, &truth))
 }
 
 fn attack(site: &Site, truth: &Truth) -> std::io::Result<()> {
-    let mut line = Line::open(&site.server, None, |_, _| ())?;
+    let mut line = Line::open(&site.server, None)?;
     let (id, home, mut beat) = (line.id, line.position, Ticker::every(CLAIM_INTERVAL));
     while !site.is_over() {
         line.step(Vector::RIGHT, Some(home))?;
@@ -67,7 +54,7 @@ fn observe(site: &Site, truth: &Truth) -> Vec<Figure> {
     let started = Instant::now();
     let now_ms = || started.elapsed().as_millis() as u64;
     let mut distances = Distances::default();
-    let line = Line::open(&site.server, None, |_, message| replica.receive(now_ms(), message));
+    let line = Line::open(&site.server, None);
     if let Ok(mut line) = line {
         while !site.is_over() {
             let until = Instant::now() + POLL_INTERVAL;

@@ -1,13 +1,12 @@
 //! Walks right and claims the start of the walk again: each claim is a jump, after which all viewers need a snapshot. An observer
 //! counts the snapshots that it receives.
 
-use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use game_client::line::Line;
 use game_client::{ServerMessage, Vector};
 
-use super::{Figure, REFUSED_PAUSE, Site, Ticker};
+use super::{Figure, Site, Ticker};
 
 /// Time between two claims. The player walks farther than the distance of a jump in this time.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(190);
@@ -23,23 +22,11 @@ const SNAPSHOTS_PER_S_MAX: f64 = 0.7;
 
 /// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
-    thread::scope(|scope| {
-        let observer = scope.spawn(|| observe(site));
-        for _ in 0..site.peers {
-            scope.spawn(|| {
-                while !site.is_over() {
-                    // A refused or disconnected attacker tries again.
-                    let _ = attack(site);
-                    sleep(REFUSED_PAUSE);
-                }
-            });
-        }
-        observer.join().expect("an observer does not panic")
-    })
+    site.observed(|| observe(site), || attack(site))
 }
 
 fn attack(site: &Site) -> std::io::Result<()> {
-    let mut line = Line::open(&site.server, None, |_, _| ())?;
+    let mut line = Line::open(&site.server, None)?;
     let (home, mut beat) = (line.position, Ticker::every(CLAIM_INTERVAL));
     while !site.is_over() {
         line.step(Vector::RIGHT, Some(home))?;
@@ -50,7 +37,7 @@ fn attack(site: &Site) -> std::io::Result<()> {
 
 fn observe(site: &Site) -> Vec<Figure> {
     let (mut bytes, mut snapshots, mut snapshot_bytes) = (0, 0_u64, 0);
-    let settled = Line::open(&site.server, None, |_, _| ()).and_then(|mut line| {
+    let settled = Line::open(&site.server, None).and_then(|mut line| {
         line.hear_until(Instant::now() + SETTLING, |_, _| ())?;
         Ok(line)
     });

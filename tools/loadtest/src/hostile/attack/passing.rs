@@ -45,7 +45,7 @@ impl Shown {
 pub fn run(site: &Site) -> Vec<Figure> {
     let attackers = Mutex::new(BTreeSet::new());
     let shown = thread::scope(|scope| {
-        let Ok(observer) = Line::open(&site.server, None, |_, _| ()) else { return None };
+        let Ok(observer) = Line::open(&site.server, None) else { return None };
         let observed = scope.spawn(|| observe(site, observer));
         for _ in 0..site.peers {
             scope.spawn(|| pass(site, &attackers));
@@ -86,7 +86,7 @@ fn pass(site: &Site, attackers: &Mutex<BTreeSet<PlayerId>>) {
 }
 
 fn attack(site: &Site, cookie: Option<&str>) -> std::io::Result<Line> {
-    let mut line = Line::open(&site.server, cookie, |_, _| ())?;
+    let mut line = Line::open(&site.server, cookie)?;
     line.send(&ClientMessage::Attack { aim: Some((0.0, 0.0)) })?;
     line.hear_until(Instant::now() + STAY, |_, _| ())?;
     Ok(line)

@@ -2,34 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Figure, Site, Ticker};
-use crate::hostile::requester::{Requester, Requests};
+use super::{Figure, Site};
 
 /// Bytes per second over all connections.
 const BYTES_PER_S: usize = 1_000_000;
 
-/// Bursts per second and connection.
+/// Bursts per second and connection, and their interval.
 const BURSTS_PER_S: usize = 10;
-
-/// Groups of peers; the groups send one after the other.
-const GROUPS: usize = 10;
+const BURST_INTERVAL: Duration = Duration::from_millis(1_000 / BURSTS_PER_S as u64);
 
 /// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     let request = format!("HEAD /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
     let burst = request.repeat((BYTES_PER_S / site.peers / BURSTS_PER_S / request.len()).max(1));
-    let mut peers: Vec<Requester> = (0..site.peers).map(|_| Requester::new(site.server.address)).collect();
-    let mut beat = Ticker::every(Duration::from_secs(1) / (BURSTS_PER_S * GROUPS) as u32);
-    for group in (0..GROUPS).cycle() {
-        if site.is_over() {
-            break;
-        }
-        for peer in peers.iter_mut().skip(group).step_by(GROUPS) {
-            peer.act(burst.as_bytes());
-        }
-        beat.sleep();
-    }
-    let requests = peers.iter().fold(Requests::default(), |sum, peer| sum.plus(peer.requests));
+    let requests = site.request_in_groups(BURST_INTERVAL, |_| burst.clone().into_bytes());
     let a_second = |count: u64| count as f64 / site.seconds();
     vec![
         Figure::new("requests sent per second", a_second(requests.bytes_sent) / request.len() as f64),

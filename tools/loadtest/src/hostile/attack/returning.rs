@@ -81,7 +81,7 @@ pub fn run(site: &Site) -> Vec<Figure> {
 /// Keeps one player connected for the whole run. Without any foreign player on the server, the load test would report an
 /// attacker that has just left as a phantom.
 fn stay(site: &Site) {
-    let Ok(mut line) = Line::open(&site.server, None, |_, _| ()) else { return };
+    let Ok(mut line) = Line::open(&site.server, None) else { return };
     while !site.is_over() && line.hear_until(Instant::now() + ACK_PATIENCE, |_, _| ()).is_ok() {}
 }
 
@@ -89,7 +89,7 @@ fn travel(site: &Site) -> Travel {
     let (mut travel, mut way, mut cookie): (_, Option<Way>, _) = (Travel::default(), None, None);
     let (mut step, mut beat) = (CLAIM_UNITS, Ticker::every(ARRIVAL_INTERVAL));
     while !site.is_over() {
-        let Ok(mut line) = Line::open(&site.server, cookie.as_deref(), |_, _| ()) else {
+        let Ok(mut line) = Line::open(&site.server, cookie.as_deref()) else {
             sleep(REFUSED_PAUSE);
             continue;
         };

@@ -9,8 +9,7 @@ use game_client::http;
 use game_client::line::{Line, PATIENCE};
 
 use super::{Figure, Site, Ticker};
-
-use crate::hostile::requester::{Requester, Requests};
+use crate::hostile::requester::Requests;
 use crate::os::begin_connect;
 
 /// One of this many peers is silent; the others keep their connections alive.
@@ -18,9 +17,6 @@ const SILENT_ONE_IN: usize = 9;
 
 /// Interval of requests on a connection.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(400);
-
-/// Groups of peers; the groups send one after the other.
-const GROUPS: usize = 40;
 
 /// Time between two probes for a free slot.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
@@ -76,24 +72,15 @@ pub fn run(site: &Site) -> Vec<Figure> {
 /// Runs the attackers.
 fn hold(site: &Site) -> Requests {
     let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
-    let mut peers: Vec<Requester> = (0..site.peers).map(|_| Requester::new(site.server.address)).collect();
-    let mut beat = Ticker::every(REQUEST_INTERVAL / GROUPS as u32);
-    for group in (0..GROUPS).cycle() {
-        if site.is_over() {
-            break;
-        }
-        for (index, peer) in peers.iter_mut().enumerate().skip(group).step_by(GROUPS) {
-            let is_silent = index % SILENT_ONE_IN == 0;
-            peer.act(if is_silent { b"" } else { request.as_bytes() });
-        }
-        beat.sleep();
-    }
-    peers.iter().fold(Requests::default(), |sum, peer| sum.plus(peer.requests))
+    site.request_in_groups(REQUEST_INTERVAL, |index| {
+        let is_silent = index % SILENT_ONE_IN == 0;
+        if is_silent { Vec::new() } else { request.clone().into_bytes() }
+    })
 }
 
 /// Joins and leaves as a player.
 fn upgrades(site: &Site) -> Tries {
-    probe(site, || Line::open(&site.server, None, |_, _| ()).map(Line::leave))
+    probe(site, || Line::open(&site.server, None).map(Line::leave))
 }
 
 fn health(site: &Site) -> Tries {

@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 
+use game_client::frame::Opcode;
+use game_client::line::Event;
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
-use tungstenite::{Bytes, Message};
 
 use super::{Check, Weight, expect};
-use crate::conform::player::{Heard, PATIENCE, Player};
+use crate::conform::player::{PATIENCE, Player};
 
 const PART: &str = "alone";
+
+/// First byte of a ping.
+const PING: u8 = 0x89;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -171,9 +175,9 @@ fn still_plays(player: &mut Player) -> Result<(), String> {
 
 fn ping(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
-    player.send_any(Message::Ping(Bytes::from_static(b"are you there")))?;
-    let payload = player.wait(PATIENCE, "a pong", |heard| match heard {
-        Heard::Pong(payload) => Some(payload.clone()),
+    player.send_frame(PING, b"are you there")?;
+    let payload = player.wait(PATIENCE, "a pong", |event| match event {
+        Event::Pong(payload) => Some(payload.clone()),
         _ => None,
     })?;
     expect(payload == b"are you there", || format!("{payload:?}"))
@@ -182,7 +186,7 @@ fn ping(server: SocketAddr) -> Result<(), String> {
 fn invalid(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
     for bytes in [&[99][..], &[], &[3], &[3, 0xff, 0, 0, 0, 0], &[4], &[4, 7], &[13, 0], &[9; 20]] {
-        player.send_bytes(bytes)?;
+        player.send_frame(Opcode::Binary as u8, bytes)?;
     }
     still_plays(&mut player)
 }

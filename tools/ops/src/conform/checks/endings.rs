@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use game_client::ClientMessage;
-use tungstenite::Message;
+use game_client::frame::Opcode;
 
 use super::{Check, Weight, expect};
 use crate::conform::player::Player;
 
 const PART: &str = "endings";
+
+/// First byte of a text message.
+const TEXT: u8 = 0x81;
 
 pub const CHECKS: &[Check] = &[
     Check { part: PART, name: "LEAVE closes with 1000", weight: Weight::Contract, ask: leave },
@@ -74,12 +77,12 @@ fn forbidden(server: SocketAddr) -> Result<(), String> {
 
 fn text(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
-    player.send_any(Message::text("hello"))?;
+    player.send_frame(TEXT, b"hello")?;
     ends_with(&mut player, "text", 1003)
 }
 
 fn long(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
-    player.send_bytes(&[3; 65])?;
+    player.send_frame(Opcode::Binary as u8, &[3; 65])?;
     ends_with(&mut player, "65 bytes", 1009)
 }
