@@ -1,7 +1,6 @@
 //! Closing a connection, from either side.
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
-use tungstenite::Message;
 
 use crate::support::raw::{BINARY, CLOSE, FIN, Raw, masked};
 use crate::support::{Client, Server, Settings, wait_for};
@@ -48,7 +47,7 @@ fn a_closed_connection_frees_its_slot() {
     for round in 0..5 {
         let mut client = Client::join(&server);
         assert_eq!(client.id(), 1001 + round);
-        client.send_message(Message::Close(None));
+        client.close(None);
         wait_for(&mut client, "the end of the connection", |client| client.ended);
         server.wait_for_players(0);
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, RemotePlayer, ReplicaOptions, Vector};
-use tungstenite::{Bytes, Message};
 
 use crate::support::client::replica_options;
 use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
@@ -125,7 +124,7 @@ fn pings_over_the_rate_are_dropped_and_counted() {
     let server = Settings::new().set("RATE_LIMIT_MSG_SEC", 1).set("RATE_LIMIT_BURST", 5).start();
     let mut clients = [Client::join(&server)];
     for n in 0..12 {
-        clients[0].send_message(Message::Ping(Bytes::copy_from_slice(&[n])));
+        clients[0].send_frame(PING, &[n]);
     }
     wait_for(&mut clients[0], "five pongs", |client| client.pongs.len() >= 5);
     observe(&mut clients, Duration::from_millis(200));

@@ -1,25 +1,18 @@
 //! A game client: a WebSocket and the replica that a browser would draw. Only the handshake blocks.
 
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use game_client::frame::{Frame, FrameError, Inbox};
+use game_client::handshake::{self, Response};
 use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
-use tungstenite::client::IntoClientRequest as _;
-use tungstenite::client::client_with_config;
-use tungstenite::handshake::client::{ClientHandshake, Request};
-use tungstenite::handshake::{HandshakeError, MidHandshake};
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use super::{
-    DEADLINE, Server, cookie_jar::CookieJar, now_ms, raw::HOST, raw::reset, wait::poll_until, wait::wait_for,
-    wait::wait_until,
-};
+use super::raw::{BINARY, CLOSE, FIN, HOST, PONG, masked, reset};
+use super::{DEADLINE, Server, cookie_jar::CookieJar, http, now_ms, wait::poll_until, wait::wait_for};
 
-/// Most messages read from one client per poll, so that every client is polled.
-const MESSAGES_PER_POLL: usize = 256;
+/// Most bytes read from one client per poll, so that every client is polled.
+const BYTES_PER_POLL: usize = 16 * 1024;
 
 /// Messages shown when a test fails.
 const MESSAGES_SHOWN: usize = 12;
@@ -41,7 +34,11 @@ pub struct Received {
 
 /// A connection to the server and everything received on it.
 pub struct Client {
-    socket: WebSocket<TcpStream>,
+    stream: TcpStream,
+    inbox: Inbox,
+    /// Bytes that the kernel has not accepted yet.
+    outbox: Vec<u8>,
+    is_close_sent: bool,
     /// The state that the browser would draw.
     pub replica: Replica,
     /// Every game message, in order.
@@ -49,8 +46,8 @@ pub struct Client {
     pub pongs: Vec<Vec<u8>>,
     /// Number of received pings. Each was answered.
     pub pings: usize,
-    /// Number of received text messages. The server must send none.
-    pub texts: usize,
+    /// The first invalid frame. The server must send none, and no text.
+    pub invalid: Option<FrameError>,
     /// Close code of the received Close; 1005 if it had none.
     pub close_code: Option<u16>,
     /// The session cookie set by the handshake, as a browser would send it back.
@@ -87,9 +84,8 @@ impl Client {
 
     /// Connects with a cookie, and waits for the first `GAME_STATE`.
     pub fn reconnect(server: &Server, cookie: &str) -> Client {
-        let mut request = request_to(server.address());
-        request.headers_mut().insert("Cookie", cookie.parse().expect("a valid header"));
-        Client::connect_as(request, server.address(), replica_options()).wait_until_joined()
+        let stream = start_handshake(server.address(), HOST, "/ws", Some(cookie));
+        Client::finish_handshake(stream, replica_options()).0.wait_until_joined()
     }
 
     /// Connects as a browser does: sends the jar's cookies for this URL, and stores those of the response.
@@ -99,11 +95,8 @@ impl Client {
         path: &str,
         jar: &mut CookieJar,
     ) -> Client {
-        let mut request = request_for(address, authority, path);
-        if let Some(cookies) = jar.header(authority, path) {
-            request.headers_mut().insert("Cookie", cookies.parse().expect("a valid header"));
-        }
-        let (client, set) = Client::open(request, address, replica_options());
+        let stream = start_handshake(address, authority, path, jar.header(authority, path).as_deref());
+        let (client, set) = Client::finish_handshake(stream, replica_options());
         if let Some(set) = set {
             jar.store(authority, path, &set);
         }
@@ -111,24 +104,33 @@ impl Client {
     }
 
     fn connect_to(address: SocketAddr, options: ReplicaOptions) -> Client {
-        let request = request_to(address);
-        Client::connect_as(request, address, options)
+        Client::finish_handshake(start_handshake(address, HOST, "/ws", None), options).0
     }
 
-    fn connect_as(request: Request, address: SocketAddr, options: ReplicaOptions) -> Client {
-        Client::open(request, address, options).0
-    }
-
-    fn open(request: Request, address: SocketAddr, options: ReplicaOptions) -> (Client, Option<String>) {
-        let stream = TcpStream::connect(address).expect("the server accepts");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        let (socket, response) =
-            client_with_config(request, stream, Some(config())).expect("the upgrade succeeds");
-        socket.get_ref().set_nonblocking(true).expect("a non-blocking socket");
-        let set = response.headers().get("Set-Cookie").map(|set| set.to_str().expect("text").to_owned());
+    /// Waits for the upgrade. Also returns the value of `Set-Cookie`.
+    fn finish_handshake(mut stream: TcpStream, options: ReplicaOptions) -> (Client, Option<String>) {
+        let (mut received, mut bytes) = (Vec::new(), [0; BYTES_PER_POLL]);
+        let frames = loop {
+            match handshake::read(&received) {
+                Response::Upgraded(head) => break received.split_off(head),
+                Response::Refused(reason) => panic!("an upgrade failed: {reason}"),
+                Response::Incomplete => {}
+            }
+            match stream.read(&mut bytes) {
+                Ok(0) => panic!("the connection ended before the upgrade: {received:?}"),
+                Ok(count) => received.extend(&bytes[..count]),
+                // SIGCHLD for a process of another test may interrupt a read with a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("no upgrade: {error}"),
+            }
+        };
+        stream.set_nonblocking(true).expect("a non-blocking socket");
+        let head = http::parse_head(&String::from_utf8(received).expect("a head of text"));
+        let set = head.header("set-cookie").map(str::to_owned);
         let cookie = set.as_deref().map(|set| set.split(';').next().unwrap_or_default().to_owned());
-        (Client { cookie, ..Client::over(socket, options) }, set)
+        let mut client = Client { cookie, ..Client::over(stream, options) };
+        client.take_bytes(&frames, now_ms());
+        (client, set)
     }
 
     /// [`Client::connect_many`], and waits for the first `GAME_STATE` of each client.
@@ -142,30 +144,22 @@ impl Client {
 
     /// Connects many clients concurrently: all requests are sent before any response is read.
     pub fn connect_many(server: &Server, count: usize, options: ReplicaOptions) -> Vec<Client> {
-        let mut handshakes: Vec<_> = (0..count).map(|_| Some(start_handshake(server.address()))).collect();
-        let mut clients: Vec<Option<Client>> = (0..count).map(|_| None).collect();
-        wait_until(&format!("{count} upgrades"), || {
-            for (client, handshake) in clients.iter_mut().zip(&mut handshakes) {
-                match handshake.take().map(MidHandshake::handshake) {
-                    Some(Ok((socket, _))) => *client = Some(Client::over(socket, options)),
-                    Some(Err(HandshakeError::Interrupted(rest))) => *handshake = Some(rest),
-                    Some(Err(HandshakeError::Failure(error))) => panic!("an upgrade failed: {error}"),
-                    None => {}
-                }
-            }
-            clients.iter().all(Option::is_some)
-        });
-        clients.into_iter().flatten().collect()
+        let start = |_| start_handshake(server.address(), HOST, "/ws", None);
+        let streams: Vec<TcpStream> = (0..count).map(start).collect();
+        streams.into_iter().map(|stream| Client::finish_handshake(stream, options).0).collect()
     }
 
-    fn over(socket: WebSocket<TcpStream>, options: ReplicaOptions) -> Client {
+    fn over(stream: TcpStream, options: ReplicaOptions) -> Client {
         Client {
-            socket,
+            stream,
+            inbox: Inbox::default(),
+            outbox: Vec::new(),
+            is_close_sent: false,
             replica: Replica::new(options),
             received: Vec::new(),
             pongs: Vec::new(),
             pings: 0,
-            texts: 0,
+            invalid: None,
             close_code: None,
             cookie: None,
             ended: false,
@@ -210,26 +204,26 @@ impl Client {
 
     /// Sends arbitrary bytes as one binary message.
     pub fn send_payload(&mut self, payload: &[u8]) {
-        self.send_message(Message::Binary(Bytes::copy_from_slice(payload)));
+        self.send_frame(BINARY, payload);
     }
 
-    pub fn send_message(&mut self, message: Message) {
-        match self.socket.send(message) {
-            Ok(()) => {}
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => panic!("{self:?} can't send: {error}"),
+    /// Sends an unfragmented frame.
+    pub fn send_frame(&mut self, opcode: u8, payload: &[u8]) {
+        self.outbox.extend(masked(FIN | opcode, payload));
+        if let Err(error) = self.flush() {
+            panic!("{self:?} can't send: {error}");
         }
     }
 
     /// Sends a Close, with or without a code.
     pub fn close(&mut self, code: Option<u16>) {
-        let frame = code.map(|code| CloseFrame { code: CloseCode::from(code), reason: "".into() });
-        self.send_message(Message::Close(frame));
+        self.is_close_sent = true;
+        self.send_frame(CLOSE, &close_payload(code));
     }
 
     /// Closes the connection with a TCP reset.
     pub fn reset(self) {
-        reset(self.socket.get_ref());
+        reset(&self.stream);
     }
 
     /// Reads the messages that have arrived and advances the replica. Returns whether there was any message.
@@ -239,34 +233,62 @@ impl Client {
         if self.ended {
             return false;
         }
-        for count in 0..MESSAGES_PER_POLL {
-            match self.socket.read() {
-                Ok(message) => self.take(message, now_ms),
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return count > 0,
-                Err(_) => {
-                    self.ended = true;
-                    return true;
-                }
+        let mut bytes = [0; BYTES_PER_POLL];
+        match self.flush().and_then(|()| self.stream.read(&mut bytes)) {
+            Ok(count) if count > 0 => self.take_bytes(&bytes[..count], now_ms),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return false;
             }
+            _ => self.ended = true,
         }
         true
     }
 
-    fn take(&mut self, message: Message, now_ms: u64) {
-        match message {
-            Message::Binary(payload) => {
-                if let Ok(message) = self.replica.receive_payload(now_ms, &payload) {
+    /// Sends as much as the kernel accepts.
+    fn flush(&mut self) -> std::io::Result<()> {
+        while !self.outbox.is_empty() {
+            match self.stream.write(&self.outbox) {
+                Ok(count) => drop(self.outbox.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_bytes(&mut self, bytes: &[u8], now_ms: u64) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let result = inbox.receive(bytes, |frame| self.take(frame, now_ms));
+        self.inbox = inbox;
+        self.invalid = self.invalid.or(result.err());
+        self.ended |= self.invalid.is_some();
+    }
+
+    /// Handles one frame. Returns whether another may follow.
+    fn take(&mut self, frame: Frame<'_>, now_ms: u64) -> bool {
+        match frame {
+            Frame::Binary(payload) => {
+                if let Ok(message) = self.replica.receive_payload(now_ms, payload) {
                     self.received.push(Received { at_ms: now_ms, message });
                 }
             }
-            Message::Pong(payload) => self.pongs.push(payload.to_vec()),
-            Message::Ping(_) => self.pings += 1,
-            Message::Text(_) => self.texts += 1,
-            Message::Close(frame) => {
-                self.close_code = Some(frame.map_or(1005, |frame| frame.code.into()));
+            Frame::Pong(payload) => self.pongs.push(payload.to_vec()),
+            Frame::Ping(payload) => {
+                self.pings += 1;
+                self.outbox.extend(masked(FIN | PONG, payload));
             }
-            Message::Frame(_) => unreachable!("read() never returns raw frames"),
+            Frame::Close(code) => {
+                self.close_code = Some(code);
+                if !self.is_close_sent {
+                    // As a browser does.
+                    self.outbox.extend(masked(FIN | CLOSE, &close_payload(Some(code))));
+                }
+            }
         }
+        // A pong or a Close must not wait for the next poll. A failed write ends the next one.
+        let _ = self.flush();
+        self.close_code.is_none()
     }
 
     /// The number of messages received so far; an argument for [`Client::since`].
@@ -354,27 +376,16 @@ impl fmt::Debug for Client {
     }
 }
 
-fn request_to(address: SocketAddr) -> Request {
-    request_for(address, HOST, "/ws")
+/// The payload of a Close. The code 1005 stands for none.
+fn close_payload(code: Option<u16>) -> Vec<u8> {
+    code.filter(|code| *code != 1005).map_or(Vec::new(), |code| code.to_be_bytes().to_vec())
 }
 
-/// An upgrade request to an address, with a host name that may differ from it.
-fn request_for(address: SocketAddr, host: &str, path: &str) -> Request {
-    let url = format!("ws://{address}{path}");
-    let mut request = url.into_client_request().expect("a valid request");
-    request.headers_mut().insert("Host", host.parse().expect("a valid header"));
-    request
-}
-
-/// Uses small buffers, because one test process holds hundreds of clients.
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default().read_buffer_size(4 * 1024).write_buffer_size(0)
-}
-
-fn start_handshake(address: SocketAddr) -> MidHandshake<ClientHandshake<TcpStream>> {
-    let stream = TcpStream::connect(address).expect("the server accepts");
+/// Connects and sends the upgrade request, with a host name that may differ from the address.
+fn start_handshake(address: SocketAddr, host: &str, path: &str, cookie: Option<&str>) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_nodelay(true).expect("TCP_NODELAY");
-    stream.set_nonblocking(true).expect("a non-blocking socket");
-    let request = request_to(address);
-    ClientHandshake::start(stream, request, Some(config())).expect("a valid request")
+    stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+    stream.write_all(&handshake::request(host, path, cookie)).expect("the server reads");
+    stream
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::thread;
 use std::time::Duration;
 
+pub use game_client::handshake::ACCEPT;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -40,9 +41,6 @@ pub const MADE_UP_COOKIE: &str = "pixi_resume_80=0123456789abcdef0123456789abcde
 /// A WebSocket upgrade request to [`HOST`].
 pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// The `Sec-WebSocket-Accept` value for [`UPGRADE`], from RFC 6455.
-pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 pub fn upgrade_with(headers: &[&str]) -> String {
     let lines = headers.iter().map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
