@@ -113,7 +113,8 @@ impl Viewer {
         let first = self.interest_set.count_aged(delay + 2, now);
         let has_entered = first < self.interest_set.len();
         if has_entered {
-            self.interest_set.reset_entered(first, now);
+            // Age 0 means that an entity enters with this tick's flush; these have been sent before.
+            self.interest_set.reset_entered(first, now.saturating_sub(1));
         }
         self.schedule.backlog_drained(has_entered, delay, now, settings);
     }
