@@ -105,6 +105,7 @@ fn lengths_and_encodings() {
     let mut rows = vec![
         row("no body", with(""), 200, Lives),
         row("length 0", with("Content-Length: 0\r\n"), 200, Lives),
+        row("length 00", with("Content-Length: 00\r\n"), 200, Lives),
     ];
     rows.push(row("POST without a body", with("").replace("GET", "POST"), 405, Ends));
     for (lines, status) in [
@@ -191,6 +192,8 @@ fn lines_and_fields() {
     for host in ["a, b", "a b", "a/b", "a@b", "a?b", "a#b", "a\\b", "a\tb", "<a>", "\u{e9}"] {
         rows.push(row(format!("Host: {host}"), with("").replace("localhost", host), 400, Ends));
     }
+    rows.push(row("an IPv6 address as Host", with("").replace("localhost", "[::1]:8108"), 200, Lives));
+    rows.push(row("two Hosts of 1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400, Ends));
     rows.push(row("no Host", "GET /health HTTP/1.1\r\n\r\n", 400, Ends));
     rows.push(row("no Host but in the target", "GET http://localhost/health HTTP/1.1\r\n\r\n", 400, Ends));
     run(&rows);
@@ -296,6 +299,7 @@ fn upgrades() {
         row("plain", UPGRADE, 101, Upgraded),
         row("a length of 0", lines("Content-Length: 0\r\n"), 101, Upgraded),
         row("Upgrade twice", lines("Upgrade: websocket\r\n"), 101, Upgraded),
+        row("Upgrade to one of a list", handshake("websocket", "other, WebSocket"), 101, Upgraded),
         row("Upgrade to one of two", lines("Upgrade: h2c\r\n"), 101, Upgraded),
         row("Connection twice", lines("Connection: keep-alive\r\n"), 101, Upgraded),
         row("not asked for", handshake("Upgrade: websocket\r\n", ""), 426, Lives),

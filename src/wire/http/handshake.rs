@@ -126,27 +126,4 @@ mod tests {
             "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSet-Cookie: a=b; HttpOnly\r\n\r\n";
         assert!(text.ends_with(end));
     }
-
-    #[test]
-    fn refuses_bad_handshakes() {
-        for (from, to, expected) in [
-            ("GET", "HEAD", UpgradeError::Method),
-            ("Upgrade: websocket", "Upgrade: h2c", UpgradeError::NotRequested),
-            ("Upgrade: websocket\r\n", "", UpgradeError::NotRequested),
-            ("HTTP/1.1", "HTTP/1.0", UpgradeError::HttpVersion),
-            ("keep-alive, Upgrade", "keep-alive", UpgradeError::Connection),
-            ("Version: 13", "Version: 8", UpgradeError::Version),
-            ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13", UpgradeError::Version),
-            ("Key: dGhl", "Key: dGh", UpgradeError::Key),
-            ("Key: dGhl", "Key: !Ghl", UpgradeError::Key),
-            ("ZQ==", "ZQ==\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", UpgradeError::Key),
-            ("Sec-WebSocket-Key", "Sec-Other", UpgradeError::Key),
-        ] {
-            let head = HANDSHAKE.replacen(from, to, 1);
-            assert_ne!(head, HANDSHAKE, "{from}");
-            assert_eq!(upgrade(&request(&head)), Err(expected), "{head}");
-        }
-        let shouted = HANDSHAKE.replace("websocket\r", "other, WebSocket\r").replace(", Upgrade", ",UPGRADE");
-        assert!(upgrade(&request(&shouted)).is_ok());
-    }
 }

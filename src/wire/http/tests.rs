@@ -1,4 +1,4 @@
-//! Request heads: complete, split, pipelined, damaged and hostile.
+//! Request heads: complete, split, pipelined and damaged. `tests/http/smuggling.rs` has the hostile ones.
 
 use proptest::prelude::*;
 
@@ -9,12 +9,6 @@ pub(super) fn request(head: &str) -> Request {
         Ok(Parsed::Complete { request, consumed }) if consumed == head.len() => request,
         other => panic!("{head:?} gave {other:?}"),
     }
-}
-
-/// Returns the status of the refusal of a GET with these additional header lines.
-fn refusal(headers: &str) -> u16 {
-    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
-    parse_request(head.as_bytes()).expect_err(&head).status().code()
 }
 
 fn refused_head(head: &str) -> u16 {
@@ -123,69 +117,6 @@ fn keep_alive_is_off_where_a_proxy_could_expect_another_protocol() {
             "{start} {field}"
         );
     }
-}
-
-#[test]
-fn refuses_request_smuggling() {
-    for headers in [
-        "Content-Length: 0\r\nContent-Length: 0\r\n",
-        "Content-Length: 0, 0\r\n",
-        "Content-Length:\r\n",
-        "Content-Length: +1\r\n",
-        "Content-Length: 0x0\r\n",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        "Folded: a\r\n b\r\n",
-        " Folded: a\r\n",
-        "Spaced : a\r\n",
-        ": nameless\r\n",
-        "colonless\r\n",
-        "Host: a\r\n",
-        "Cr: a\rb\r\n",
-        "Lf: a\nHidden: b\r\n",
-        "Nul: a\0b\r\n",
-        "Bell: \u{7}\r\n",
-    ] {
-        assert_eq!(refusal(headers), 400, "{headers:?}");
-    }
-    assert_eq!(refusal("Transfer-Encoding: chunked\r\n"), 501);
-    assert_eq!(refusal("Content-Length: 1\r\n"), 413);
-    assert_eq!(refusal("Content-Length: 99999999999999999999999\r\n"), 413);
-    request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\n\r\n");
-}
-
-#[test]
-fn refuses_bad_request_lines_and_hosts() {
-    for (head, status) in [
-        ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
-        ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\nHost: a\n\n", 400),
-        ("GET  / HTTP/1.1\r\n", 400),
-        ("GET /\r\n", 400),
-        ("GET / FTP/1.1\r\n", 400),
-        ("GET / HTTP/1.2\r\n", 505),
-        ("GET / HTTP/2", 505),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-        ("\u{16}\u{3}\u{1}", 400),
-    ] {
-        assert_eq!(refused_head(head), status, "{head:?}");
-    }
-    request("GET / HTTP/1.0\r\n\r\n");
-    request("GET / HTTP/1.1\r\nHost: [::1]:8108\r\n\r\n");
-    request("GET / HTTP/1.1\r\nHost:\r\n\r\n");
-}
-
-#[test]
-fn refuses_heads_beyond_the_limits() {
-    let start = "GET / HTTP/1.1\r\nHost: a\r\nPad: ";
-    let pad = limits::HTTP_HEAD_BYTES_MAX - start.len() - 4;
-    request(&format!("{start}{}\r\n\r\n", "a".repeat(pad)));
-    assert_eq!(refused_head(&format!("{start}{}\r\n\r\n", "a".repeat(pad + 1))), 431);
-    assert_eq!(refused_head(&"\r\n".repeat(limits::HTTP_HEAD_BYTES_MAX)), 431);
-
-    let fields = "A: b\r\n".repeat(limits::HTTP_HEADERS_MAX - 1);
-    request(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
-    assert_eq!(refusal(&format!("{fields}A: b\r\n")), 431);
 }
 
 /// A valid head in an unusual form.

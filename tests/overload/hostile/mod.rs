@@ -16,6 +16,8 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
 };
 
+use crate::support::raw::{BINARY, FIN, masked};
+
 /// Requested receive buffer, in bytes. The kernel doubles it and enforces a minimum.
 const TINY_BUFFER_BYTES: usize = 1_024;
 
@@ -24,6 +26,15 @@ const SMALL_SEGMENT_BYTES: u32 = 536;
 
 /// Most growth of memory, in bytes: more than any run without a leak, far less than an unbounded queue.
 const GROWTH_BYTES_MAX: u64 = 32 << 20;
+
+/// MOVEs without a step, with these sequence numbers.
+fn moves(sequences: std::ops::Range<u32>) -> Vec<u8> {
+    let step = |sequence: u32| {
+        let bytes = sequence.to_le_bytes();
+        masked(FIN | BINARY, &[3, 0b0101, bytes[0], bytes[1], bytes[2], bytes[3]])
+    };
+    sequences.flat_map(step).collect()
+}
 
 /// A blocking connection whose receive window closes after a few unread bytes.
 fn connect_narrow(address: SocketAddr) -> TcpStream {

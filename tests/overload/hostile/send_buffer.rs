@@ -2,8 +2,9 @@
 
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::moves;
 use crate::support::Settings;
-use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
 
 /// MOVEs whose acks are not read: 300 kB of frames, several times the kernel's buffers.
@@ -20,12 +21,7 @@ fn the_kernel_buffers_little_for_a_peer_that_does_not_read() {
     setsockopt(peer.stream(), sockopt::RcvBuf, &NARROW_BYTES).expect("a small receive buffer");
     peer.send(UPGRADE.as_bytes());
     assert_eq!(peer.response().status, 101);
-    let step = |sequence: u32| {
-        let bytes = sequence.to_le_bytes();
-        masked(FIN | BINARY, &[3, 0b0101, bytes[0], bytes[1], bytes[2], bytes[3]])
-    };
-    let moves: Vec<u8> = (1..=MOVES).flat_map(step).collect();
-    peer.send(&moves);
+    peer.send(&moves(1..MOVES + 1));
     wait_until("a stalled write", || server.count("write_stalls_total") > 0);
     assert!(server.count("messages_in_total") < u64::from(MOVES), "the server stops reading from the peer");
 }

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{GROWTH_BYTES_MAX, connect_narrow};
-use crate::support::raw::{BINARY, FIN, Raw, UPGRADE, masked};
+use super::{GROWTH_BYTES_MAX, connect_narrow, moves};
+use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
 use crate::support::{Client, DEADLINE, Settings};
 
@@ -18,14 +18,6 @@ const BURST: u32 = 400;
 const MOVES: u32 = 6_000;
 const PORTION: u32 = 100;
 const PORTION_INTERVAL: Duration = Duration::from_millis(67);
-
-fn moves(sequences: std::ops::Range<u32>) -> Vec<u8> {
-    let step = |sequence: u32| {
-        let bytes = sequence.to_le_bytes();
-        masked(FIN | BINARY, &[3, 0b0101, bytes[0], bytes[1], bytes[2], bytes[3]])
-    };
-    sequences.flat_map(step).collect()
-}
 
 #[test]
 fn acks_are_capped_and_complete_when_the_peer_reads_again() {

@@ -4,28 +4,18 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, PlayerId, ReplicaOptions, ServerMessage, Vector};
 
-use super::{OTHER, VIEWER, let_others_settle, pair};
+use super::{OTHER, VIEWER, let_others_settle, pair, wait_for_vector, without_periodic_snapshots};
 use crate::support::client::replica_options;
-use crate::support::{Client, Server, Settings, observe, poll_until, wait_for};
+use crate::support::{Client, observe, poll_until, wait_for};
 
 /// Replica options with sprites that load almost as long as the server waits before it repeats a vector or sends a LEFT.
 fn slow_sprites() -> ReplicaOptions {
     ReplicaOptions { loading_ms: 800, ..replica_options() }
 }
 
-fn without_periodic_snapshots() -> Server {
-    Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start()
-}
-
-fn wait_for_vector(clients: &mut [Client], player: PlayerId, vector: Vector) {
-    poll_until(clients, &format!("the replica with slow sprites to show vector {vector}"), |clients| {
-        clients[VIEWER].replica.remote(player).is_some_and(|remote| remote.vector == vector)
-    });
-}
-
 #[test]
 fn the_vector_of_an_entering_mover_is_sent_twice() {
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     let mut clients = vec![Client::join_with(&server, slow_sprites())];
     clients[VIEWER].send(&ClientMessage::Viewport { width: 200, height: 200 });
     clients.push(Client::join(&server));
@@ -51,7 +41,7 @@ fn the_vector_of_an_entering_mover_is_sent_twice() {
 
 #[test]
 fn a_newcomer_receives_the_vectors_of_walking_players() {
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     let mut mover = Client::join(&server);
     mover.send_short_move(Vector::DOWN, 1);
     let_others_settle(std::slice::from_mut(&mut mover));
@@ -64,7 +54,7 @@ fn a_newcomer_receives_the_vectors_of_walking_players() {
 
 #[test]
 fn a_vector_set_while_the_sprite_loads_is_repeated() {
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     let mut clients = vec![Client::join_with(&server, slow_sprites()), Client::join(&server)];
     let other = clients[OTHER].id();
     poll_until(&mut clients, "the other player to enter", |clients| clients[VIEWER].sees(other));
@@ -74,7 +64,7 @@ fn a_vector_set_while_the_sprite_loads_is_repeated() {
 
 #[test]
 fn a_player_that_leaves_right_after_joining_leaves_no_ghost() {
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     let mut clients = vec![Client::join_with(&server, slow_sprites())];
     let mut guests = Vec::new();
     for stay_ms in [0, 20, 60, 150, 400, 700] {
@@ -97,7 +87,7 @@ fn a_player_that_leaves_right_after_joining_leaves_no_ghost() {
 
 #[test]
 fn a_player_that_leaves_right_after_a_first_game_state_leaves_no_ghost() {
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     let mut leaver = Client::join(&server);
     let_others_settle(std::slice::from_mut(&mut leaver));
     let mut viewer = Client::join_with(&server, slow_sprites());
@@ -118,7 +108,7 @@ fn every_kind_of_disconnect_sends_one_left() {
         ("a Close without a code", |mut client| client.close(None)),
         ("a connection without a Close", drop),
     ];
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     for (way, leave) in ways {
         let mut clients = pair(&server);
         let leaver = clients.pop().unwrap();

@@ -17,7 +17,9 @@ mod world;
 
 use std::time::Duration;
 
-use crate::support::{Client, Server, observe, poll_until};
+use game_client::{PlayerId, Vector};
+
+use crate::support::{Client, Server, Settings, observe, poll_until};
 
 /// Index of the watching client.
 const VIEWER: usize = 0;
@@ -46,6 +48,17 @@ fn pair_with_late_joiner(server: &Server) -> Vec<Client> {
 /// Waits long enough for a newcomer to find these players in its first `GAME_STATE`.
 fn let_others_settle(clients: &mut [Client]) {
     observe(clients, Duration::from_millis(400));
+}
+
+/// Settings without snapshots by interval during a test, and with one spawn point.
+fn without_periodic_snapshots() -> Settings {
+    Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500)
+}
+
+fn wait_for_vector(clients: &mut [Client], player: PlayerId, vector: Vector) {
+    poll_until(clients, &format!("the replica to show vector {vector}"), |clients| {
+        clients[VIEWER].replica.remote(player).is_some_and(|remote| remote.vector == vector)
+    });
 }
 
 /// Waits until this long after the first remote player entered the viewer's replica.

@@ -4,48 +4,40 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
-use super::{OTHER, VIEWER, pair, wait_after_entrance};
+use super::{OTHER, VIEWER, pair, wait_after_entrance, wait_for_vector, without_periodic_snapshots};
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, poll_until, wait_for_acks};
 
 /// A pair after all snapshots and repeated vectors: every further message is caused by the test.
 fn undisturbed() -> (Server, Vec<Client>) {
-    let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
+    let server = without_periodic_snapshots().start();
     let mut clients = pair(&server);
     wait_after_entrance(&mut clients, 1_500);
     (server, clients)
 }
 
-fn wait_for_vector(clients: &mut [Client], vector: Vector) {
-    let other = clients[OTHER].id();
-    poll_until(clients, &format!("the replica to show vector {vector}"), |clients| {
-        clients[VIEWER].replica.remote(other).is_some_and(|remote| remote.vector == vector)
-    });
-}
-
 #[test]
 fn a_vector_is_sent_only_when_it_changes() {
     let (_server, mut clients) = undisturbed();
-    let mark = clients[VIEWER].mark();
+    let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
     walk(&mut clients, OTHER, Vector::RIGHT, 30);
-    wait_for_vector(&mut clients, Vector::ZERO);
-    let vectors = clients[VIEWER].vectors_since(mark, clients[OTHER].id());
-    assert_eq!(vectors, [Vector::RIGHT, Vector::ZERO]);
+    wait_for_vector(&mut clients, other, Vector::ZERO);
+    assert_eq!(clients[VIEWER].vectors_since(mark, other), [Vector::RIGHT, Vector::ZERO]);
 }
 
 #[test]
 fn every_vector_change_reaches_other_players() {
     let (_server, mut clients) = undisturbed();
-    let mark = clients[VIEWER].mark();
+    let (mark, other) = (clients[VIEWER].mark(), clients[OTHER].id());
     let parts = [-1, 0, 1];
     let mut vectors: Vec<_> =
         parts.iter().flat_map(|&dx| parts.map(|dy| Vector::new(dx, dy).unwrap())).collect();
     vectors.push(Vector::ZERO);
     for (sequence, &vector) in vectors.iter().enumerate() {
         clients[OTHER].send_short_move(vector, sequence as u32);
-        wait_for_vector(&mut clients, vector);
+        wait_for_vector(&mut clients, other, vector);
     }
-    assert_eq!(clients[VIEWER].vectors_since(mark, clients[OTHER].id()), vectors);
+    assert_eq!(clients[VIEWER].vectors_since(mark, other), vectors);
 }
 
 #[test]
@@ -85,7 +77,7 @@ fn the_extrapolated_replica_follows_a_walker() {
         walker.taken() == 60
     });
     clients[OTHER].step(Vector::ZERO);
-    wait_for_vector(&mut clients, Vector::ZERO);
+    wait_for_vector(&mut clients, other, Vector::ZERO);
     let remote = clients[VIEWER].replica.remote(other).unwrap();
     assert!((remote.x - 740.0).abs() < NEAR, "shown at {}, but stopped at 740", remote.x);
     assert!((remote.y - 500.0).abs() < f64::EPSILON);
@@ -124,7 +116,7 @@ fn each_step_of_a_burst_is_acked_with_its_position() {
 
 #[test]
 fn silence_stops_a_browser_but_not_a_load_tool() {
-    let server = Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start();
+    let server = without_periodic_snapshots().start();
     let mut clients = pair(&server);
     clients.push(Client::join(&server));
     let (tab, tool) = (clients[1].id(), clients[2].id());

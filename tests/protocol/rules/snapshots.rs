@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, Facing, ReplicaOptions, ServerMessage, Vector};
 
-use super::{OTHER, VIEWER, pair, pair_with_late_joiner, wait_after_entrance};
+use super::{OTHER, VIEWER, pair, pair_with_late_joiner, wait_after_entrance, without_periodic_snapshots};
 use crate::support::client::replica_options;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, Walker, observe, poll_until};
@@ -12,11 +12,6 @@ use crate::support::{Client, Server, Settings, Walker, observe, poll_until};
 /// Snapshots at the shortest interval that the settings allow.
 fn with_frequent_snapshots() -> Server {
     Settings::new().set("SYNC_INTERVAL_SEC", 1).spawn_at(500, 500).start()
-}
-
-/// No snapshot by interval during a test.
-fn without_periodic_snapshots() -> Server {
-    Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500).start()
 }
 
 fn wait_for_full_state(clients: &mut [Client], what: &str) {
@@ -144,7 +139,7 @@ fn a_snapshot_corrects_a_missed_turn_and_drift() {
 
 #[test]
 fn only_a_jump_makes_a_snapshot_due() {
-    let server = without_periodic_snapshots();
+    let server = without_periodic_snapshots().start();
     let mut clients = pair(&server);
     wait_after_entrance(&mut clients, 3_000);
     clients[OTHER].send_claim(Vector::ZERO, 1, 516, 500);

@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use game_client::{ClientMessage, ServerMessage, Vector};
 
-use super::{OTHER, VIEWER, pair};
+use super::{OTHER, VIEWER, pair, without_periodic_snapshots};
 use crate::support::client::replica_options;
 use crate::support::walker::walk_to_x;
 use crate::support::{Client, Server, Settings, observe, poll_until};
 
 /// Distance outside the rectangle at which a player leaves the interest set, in units.
 const MARGIN: i32 = 48;
-
-fn without_periodic_snapshots() -> Settings {
-    Settings::new().set("SYNC_INTERVAL_SEC", 300).spawn_at(500, 500)
-}
 
 fn viewport(width: u16, height: u16) -> ClientMessage {
     ClientMessage::Viewport { width, height }
