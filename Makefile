@@ -5,12 +5,19 @@ CARGO ?= cargo
 export
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build build-release test test-protocol check fmt lint doc bench bench-load bench-hostile bench-amplification \
-  bench-cluster cluster-demo perf-check load-test artillery-test artillery-quick test-page bench-page soak demo monitor health metrics \
-  docker docker-run compose-up compose-down install uninstall deb tune profile-cpu profile-mem fuzz deny sbom clean
+.PHONY: help \
+  run dev demo cluster-demo \
+  build test check test-protocol test-page fmt lint doc fuzz deny \
+  load-test perf-check bench bench-load bench-hostile bench-amplification bench-cluster soak bench-page artillery-test artillery-quick \
+  profile-cpu profile-mem \
+  monitor health metrics tune compose-up compose-down docker-run \
+  build-release docker install uninstall deb sbom clean
 
 help: ## Print this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {print "\n" substr($$0, 5) ":"} \
+	  /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ play
 
 run: ## Build for release, raise the limit of open files, and serve on port 8108
 	./start.sh
@@ -18,11 +25,17 @@ run: ## Build for release, raise the limit of open files, and serve on port 8108
 dev: ## Serve from a debug build, with a debug log
 	DEBUG=true $(CARGO) run
 
-build: ## Build everything for debugging
-	$(CARGO) build --workspace --all-targets
+demo: ## Run 1,000 simulated players for 30 s and write a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
+	./demo.sh
 
-build-release: ## Build the server for release: target/release/pixi-game-server
-	$(CARGO) build --release
+cluster-demo: ## Start Redis, three servers and HAProxy, and keep them running: make cluster-demo LOAD="--clients 600"
+	@tools/need.sh redis-server:redis-server haproxy:haproxy
+	@$(BENCH) cluster --demo
+
+##@ test
+
+build: ## Build everything, the tools too, for debugging
+	$(CARGO) build --workspace --all-targets
 
 # Integration tests mostly wait for a server, so more threads than cores finish sooner.
 RUST_TEST_THREADS ?= 8
@@ -33,6 +46,13 @@ test: ## Run all tests (installs the programs they need from Debian's packages w
 	$(PAGE_TESTS)
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation
+
+test-protocol: ## Check the protocol behavior that clients rely on, and compare servers: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
+	@$(CARGO) build --release --quiet --package ops
+	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" conform
+
+test-page: ## Run only the browser tests (installs Chromium and playwright-core when they are missing)
+	$(PAGE_TESTS)
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -46,26 +66,55 @@ lint: ## Check format, lints and words, warnings denied
 doc: ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-bench: ## Run the micro-benchmarks (about two minutes)
-	$(CARGO) bench
+FUZZ_SECONDS ?= 660
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@for target in $$(ls fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+ADVISORIES := https://github.com/RustSec/advisory-db
+deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing)
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny --workspace --locked check bans licenses sources
+	@if GIT_TERMINAL_PROMPT=0 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+	  $(CARGO) deny --workspace --locked check advisories; \
+	else echo "ADVISORIES NOT CHECKED: $(ADVISORIES) can't be reached from here" >&2; fi
+
+##@ measure
 
 load-test: LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
 load-test: ## Start a server, run a load test and check the results: make load-test LOAD="--clients 5000 --moves-per-second 2"
 	tools/load-test.sh $(LOAD)
 
-BENCH_PACKAGES := --package pixi-game-server --package loadtest --package floor --package bench-load
-HOSTILE_PACKAGES := --package pixi-game-server --package loadtest --package bench-hostile
+perf-check: ## Check performance with 10,000 players: pass or fail (one minute)
+	$(BENCH) load --check
+
+bench: ## Run the micro-benchmarks (about two minutes)
+	$(CARGO) bench
+
+BENCH := $(CARGO) build --release --quiet --package pixi-game-server --package loadtest --package bench --bins && \
+  "$${CARGO_TARGET_DIR:-target}/release/bench"
 bench-load: ## Run the table of load scenarios and record the results: make bench-load RUNS=3 DURATION=60s ROWS=a,c
-	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
-	"$${CARGO_TARGET_DIR:-target}/release/bench-load"
+	$(BENCH) load
 
 bench-hostile: ## Measure players next to slow and silent peers, and under each attack: make bench-hostile PAIRS=1 KINDS=slots,jump
-	$(CARGO) build --release --quiet $(HOSTILE_PACKAGES) --bins
-	"$${CARGO_TARGET_DIR:-target}/release/bench-hostile"
+	$(BENCH) hostile
 
 bench-amplification: ## Measure bytes sent and CPU time per byte received from a client: make bench-amplification VIEWERS=120
-	$(CARGO) build --release --quiet --package pixi-game-server --package bench-hostile --bins
-	$${CARGO_TARGET_DIR:-target}/release/bench-amplification
+	$(BENCH) amplification
+
+bench-cluster: ## Measure a cluster, and the losses when a part of it fails: make bench-cluster PARTS=faults
+	@tools/need.sh redis-server:redis-server haproxy:haproxy
+	@$(BENCH) cluster
+
+soak: ## Run players, churn and hostile peers for an hour and check for drift: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
+	$(BENCH) soak
+
+bench-page: ## Measure the page's frames per second with 500 players on the screen: make bench-page PAGE_PLAYERS=200
+	BUILD=release tests/page/run.sh bench.mjs
 
 # These start their own server unless SERVER is set explicitly; the default of SERVER is only for monitoring.
 artillery-test artillery-quick test-protocol: export SERVER := $(if $(filter file,$(origin SERVER)),,$(SERVER))
@@ -75,37 +124,19 @@ artillery-test: ## Run Artillery's load for two minutes (installs it): make arti
 artillery-quick: ## Run Artillery's load for half a minute
 	tools/artillery/run.sh quick
 
-perf-check: ## Check performance with 10,000 players: pass or fail (one minute)
-	$(CARGO) build --release --quiet $(BENCH_PACKAGES) --bins
-	"$${CARGO_TARGET_DIR:-target}/release/bench-load" --check
+# As start.sh.
+profile-cpu: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+profile-cpu profile-mem: programs = --profile profiling --package pixi-game-server --package loadtest --package bench
+profile-cpu profile-mem: profile = "$${CARGO_TARGET_DIR:-target}/profiling/bench" profile
+profile-cpu: ## Profile CPU time under load (perf): a flame graph and the top functions; LOAD as for load-test
+	$(CARGO) build $(programs) --bins
+	$(profile) cpu
 
-docker: ## Build the image, which contains only a static binary
-	docker build --tag pixi-game-server:$${VERSION:-latest} .
+profile-mem: ## Profile memory under load (dhat): the peak and the steady state; LOAD as for load-test
+	$(CARGO) build $(programs) --bins --features pixi-game-server/profile-mem
+	$(profile) mem
 
-docker-run: ## Run the image on port 8108: make docker-run PORT=9000
-	docker run --rm --init --publish $${PORT:-8108}:8108 --ulimit nofile=32768:32768 --read-only --cap-drop ALL \
-	  --security-opt no-new-privileges pixi-game-server:$${VERSION:-latest}
-
-compose-up: ## Start the stack: game, HAProxy, Prometheus, Grafana
-	docker compose up --build --detach --wait
-
-compose-down: ## Stop the stack; the data of Prometheus and Grafana is kept
-	docker compose down
-
-SOAK_PACKAGES := $(HOSTILE_PACKAGES:bench-hostile=soak)
-soak: ## Run players, churn and hostile peers for an hour and check for drift: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
-	$(CARGO) build --release --quiet $(SOAK_PACKAGES) --bins
-	"$${CARGO_TARGET_DIR:-target}/release/soak"
-
-test-page: ## Run only the browser tests (installs Chromium and playwright-core when they are missing)
-	$(PAGE_TESTS)
-
-bench-page: ## Measure the page's frames per second with 500 players on the screen: make bench-page PAGE_PLAYERS=200
-	BUILD=release tests/page/run.sh bench.mjs
-
-test-protocol: ## Check the protocol behavior that clients rely on, and compare servers: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package ops
-	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" conform
+##@ operate
 
 SERVER ?= 127.0.0.1:8108
 monitor: ## Monitor servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
@@ -119,45 +150,27 @@ metrics: ## Print the metrics of a server, one per line: make metrics SERVER=127
 	@$(CARGO) build --release --quiet --package ops
 	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" monitor --once
 
-CLUSTER_PACKAGES := --package pixi-game-server --package loadtest --package cluster
-cluster-demo: ## Start Redis, three servers and HAProxy, and keep them running: make cluster-demo LOAD="--clients 600"
-	@tools/need.sh redis-server:redis-server haproxy:haproxy
-	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
-	@"$${CARGO_TARGET_DIR:-target}/release/cluster-demo"
-
-bench-cluster: ## Measure a cluster, and the losses when a part of it fails: make bench-cluster PARTS=faults
-	@tools/need.sh redis-server:redis-server haproxy:haproxy
-	@$(CARGO) build --release --quiet $(CLUSTER_PACKAGES) --bins
-	@"$${CARGO_TARGET_DIR:-target}/release/bench-cluster"
-
-demo: ## Run 1,000 simulated players for 30 s and write a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
-	./demo.sh
-
 tune: ## Show the kernel settings that limit the number of players: make tune PLAYERS=20000
 	@$(CARGO) build --release --quiet --package ops
 	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" tune
 
-PROFILE_SECONDS ?= 10
-profile-cpu profile-mem: LOAD ?= --clients 10000 --moves-per-second 2
-# As start.sh.
-profile-cpu: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
-profile-cpu profile-mem: programs = --profile profiling --package pixi-game-server --package loadtest --package profile
-profile-cpu: ## Profile CPU time under load (perf): a flame graph and the top functions; LOAD as for load-test
-	$(CARGO) build $(programs) --bins
-	"$${CARGO_TARGET_DIR:-target}/profiling/profile" cpu --seconds $(PROFILE_SECONDS) -- $(LOAD)
+compose-up: ## Start the stack: game, HAProxy, Prometheus, Grafana
+	docker compose up --build --detach --wait
 
-profile-mem: ## Profile memory under load (dhat): the peak and the steady state; LOAD as for load-test
-	$(CARGO) build $(programs) --bins --features pixi-game-server/profile-mem
-	"$${CARGO_TARGET_DIR:-target}/profiling/profile" mem --seconds $(PROFILE_SECONDS) -- $(LOAD)
+compose-down: ## Stop the stack; the data of Prometheus and Grafana is kept
+	docker compose down
 
-FUZZ_SECONDS ?= 660
-fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)
-	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	@for target in $$(ls fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
-	  mkdir -p fuzz/corpus/$$target; \
-	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
-	done
+docker-run: ## Run the image on port 8108: make docker-run PORT=9000
+	docker run --rm --init --publish $${PORT:-8108}:8108 --ulimit nofile=32768:32768 --read-only --cap-drop ALL \
+	  --security-opt no-new-privileges pixi-game-server:$${VERSION:-latest}
+
+##@ package
+
+build-release: ## Build the server for release: target/release/pixi-game-server
+	$(CARGO) build --release --package pixi-game-server
+
+docker: ## Build the image, which contains only a static binary
+	docker build --tag pixi-game-server:$${VERSION:-latest} .
 
 # The build to install: release or debug.
 INSTALL_BUILD ?= release
@@ -177,14 +190,6 @@ deb: ## Build a Debian package below target/debian
 	rm -rf "$${CARGO_TARGET_DIR:-target}/deb-root"
 	$(MAKE) --no-print-directory install PREFIX=/usr SYSCONFDIR=/etc DESTDIR="$${CARGO_TARGET_DIR:-target}/deb-root"
 	tools/deb.sh
-
-ADVISORIES := https://github.com/RustSec/advisory-db
-deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing)
-	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked
-	$(CARGO) deny --workspace --locked check bans licenses sources
-	@if GIT_TERMINAL_PROMPT=0 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
-	  $(CARGO) deny --workspace --locked check advisories; \
-	else echo "ADVISORIES NOT CHECKED: $(ADVISORIES) can't be reached from here" >&2; fi
 
 sbom: ## Write a CycloneDX bill of materials of the server and check that it is complete (needs jq)
 	tools/sbom.sh

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 cargo="${CARGO:-cargo}"
-programs="--package pixi-game-server --package tune --package monitor --package loadtest"
+programs="--package pixi-game-server --package ops --package loadtest"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 

@@ -67,7 +67,7 @@ fn every_release_build_makes_the_same_programs() {
     let texts = [makefile(), scripts.join("\n")];
     let builds: BTreeSet<Build> = texts.iter().flat_map(|text| builds(text)).collect();
     let server = BTreeSet::from(["pixi-game-server".to_owned()]);
-    assert!(builds.len() > 6 && builds.contains(&server), "the commands were not read: {builds:?}");
+    assert!(builds.len() > 3 && builds.contains(&server), "the commands were not read: {builds:?}");
     let all: Vec<(&Build, Features)> = builds.iter().map(|build| (build, features(build))).collect();
     for package in builds.iter().flatten().collect::<BTreeSet<_>>() {
         let alone = features(&BTreeSet::from([package.clone()]));

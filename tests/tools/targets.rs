@@ -107,8 +107,8 @@ const TARGETS: [(&str, &str); 35] = [
     ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),
     ("monitor SERVER=nowhere:x", "nowhere:x"),
     ("perf-check RUNS=0", "RUNS=0: expected"),
-    ("profile-cpu PROFILE_SECONDS=0", "--seconds 0: expected"),
-    ("profile-mem PROFILE_SECONDS=0", "--seconds 0: expected"),
+    ("profile-cpu PROFILE_SECONDS=0", "PROFILE_SECONDS=0: expected"),
+    ("profile-mem PROFILE_SECONDS=0", "PROFILE_SECONDS=0: expected"),
     ("uninstall DESTDIR=ROOT", ""),
 ];
 

@@ -12,12 +12,11 @@
 //!
 //! The other modules are the shared part of the tools' command lines:
 //!
-//! * [`options`]: flags and environment variables, from a table. [`cli`]: its predecessor. [`endpoint`]: the address of a server.
+//! * [`options`]: flags and environment variables, from a table. [`endpoint`]: the address of a server.
 //! * [`http`]: one request and its response, within one deadline ([`deadline`]).
 //! * [`interrupt`]: waits that Ctrl-C ends. [`failure`]: all reasons for an early end.
 //! * [`console`], [`text`], [`statistics`]: output to a terminal, formatting, summaries of several runs.
 
-pub mod cli;
 pub mod codec;
 pub mod console;
 pub mod deadline;

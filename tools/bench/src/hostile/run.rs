@@ -1,0 +1,180 @@
+//! One pair: the load test alone, and beside the hostile peers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use game_client::Failure;
+use game_client::console::progress;
+use loadtest::hostile::attack::{Attack, Figure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::Plan;
+use super::footprint::{Footprint, most_while};
+use super::series::essence;
+use crate::process::{Process, log_file};
+use crate::stage::{Server, Stage};
+
+/// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
+const PEERS_PATIENCE: Duration = Duration::from_secs(100);
+
+/// Fraction of the hostile peers that must be connected before the players start; some are always reconnecting.
+const PEERS_PART: f64 = 0.5;
+
+/// Longer than any run; this program ends the hostile peers.
+const HOSTILE_DURATION: &str = "24h";
+
+/// The file that a healthy client downloads slowly, and its size: four seconds at 1 MiB/s.
+const DOWNLOAD: &str = "download.bin";
+const DOWNLOAD_BYTES: usize = 4 << 20;
+
+/// The results of a pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// Results of the load test alone.
+    pub alone: Json,
+    /// Results of the load test beside the hostile peers.
+    pub beside: Json,
+    /// Results of the hostile peers.
+    pub hostile: Json,
+    /// Footprint of the server before the first connection.
+    pub before: Footprint,
+    /// Maximum footprint during the load.
+    pub with: Footprint,
+    /// Footprint after all connections have closed.
+    pub after: Footprint,
+}
+
+impl Pair {
+    /// Returns the figures of the attack; empty for kinds of peers.
+    pub fn outcomes(&self) -> Vec<Figure> {
+        if self.hostile["kinds"].is_object() {
+            return Vec::new();
+        }
+        let name = "the attack's figures".to_owned();
+        let lacking = Figure { name, value: None, at_most: None, at_least: Some(1.0) };
+        serde_json::from_value(self.hostile["figures"].clone()).unwrap_or_else(|_| vec![lacking])
+    }
+}
+
+/// The programs of the runs, and a folder for their files, which is removed at the end.
+pub struct Bench {
+    stage: Stage,
+    files: PathBuf,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.files);
+    }
+}
+
+impl Bench {
+    /// Locates the programs beside this one.
+    ///
+    /// # Errors
+    /// A program is missing, or the folder can't be created.
+    pub fn new() -> Result<Bench, Failure> {
+        let files = std::env::temp_dir().join(format!("bench-hostile-{}", std::process::id()));
+        let bench = Bench { stage: Stage::new()?, files };
+        fs::create_dir_all(bench.public())?;
+        fs::write(bench.public().join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
+        Ok(bench)
+    }
+
+    /// The folder of the servers' static files.
+    fn public(&self) -> PathBuf {
+        self.files.join("public")
+    }
+
+    /// Runs both parts of a pair: beside hostile peers first, or alone first.
+    ///
+    /// # Errors
+    /// A program can't be run, or a signal interrupts. Faults of the server are part of the results.
+    pub fn pair(&self, plan: &Plan, beside_first: bool) -> Result<Pair, Failure> {
+        if beside_first {
+            let pair = self.beside(plan)?;
+            return Ok(Pair { alone: self.alone(plan)?, ..pair });
+        }
+        let alone = self.alone(plan)?;
+        Ok(Pair { alone, ..self.beside(plan)? })
+    }
+
+    fn alone(&self, plan: &Plan) -> Result<Json, Failure> {
+        progress(format_args!("  {} players alone", plan.clients));
+        self.load(&self.start_server(plan)?, plan)
+    }
+
+    /// Measures the run beside hostile peers, and the server's footprint.
+    fn beside(&self, plan: &Plan) -> Result<Pair, Failure> {
+        progress(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
+        let server = self.start_server(plan)?;
+        let pid = server.process.id();
+        let before = Footprint::of(pid);
+        let output = self.files.join("hostile.json");
+        let mut hostile = self.start_hostile(&server, plan, &output)?;
+        if let Some(attack) = plan.attack {
+            // The server decides how many of these peers it accepts.
+            self.stage.interrupt.sleep(Duration::from_secs(attack.lead_seconds()))?;
+        } else {
+            let wanted = (f64::from(plan.peers) * PEERS_PART) as u64;
+            self.await_connections(&server, Some(&mut hostile), |open| open >= wanted)?;
+        }
+        let (beside, with) = most_while(pid, || self.load(&server, plan));
+        let beside = beside?;
+        let status = hostile.end()?;
+        let hostile = serde_json::from_str(&fs::read_to_string(&output)?)
+            .map_err(|error| Failure::Failed(format!("hostile: {status}, and no counts: {error}")))?;
+        // The `/metrics` request has a connection of its own.
+        self.await_connections(&server, None, |open| open <= 1)?;
+        Ok(Pair { alone: Json::Null, beside, hostile, before, with, after: Footprint::of(pid) })
+    }
+
+    fn start_server(&self, plan: &Plan) -> Result<Server, Failure> {
+        let mut command = self.stage.game();
+        command.env("LOG_LEVEL", "error");
+        if plan.attack == Some(Attack::Slots) {
+            command.env("STATIC_DIR", self.public());
+        }
+        self.stage.start("pixi-game-server", &mut command, "/health", None)
+    }
+
+    fn start_hostile(&self, server: &Server, plan: &Plan, output: &Path) -> Result<Process, Failure> {
+        let mut command = self.stage.hostile(server.address);
+        command.args(["--json", "--duration", HOSTILE_DURATION]);
+        command.args(plan.hostile_flags().split(' '));
+        if plan.attack == Some(Attack::Slots) {
+            command.args(["--download", &format!("/{DOWNLOAD}")]);
+        }
+        Process::start("hostile", command.stdout(log_file(output)?))
+    }
+
+    fn load(&self, server: &Server, plan: &Plan) -> Result<Json, Failure> {
+        let flags = format!("--pid {} {}", server.process.id(), plan.load_flags());
+        Ok(essence(&self.stage.load(server.address, &flags)?))
+    }
+
+    /// Waits until the number of open connections is as wanted.
+    fn await_connections(
+        &self,
+        server: &Server,
+        mut hostile: Option<&mut Process>,
+        is_wanted: impl Fn(u64) -> bool,
+    ) -> Result<(), Failure> {
+        let mut open = 0;
+        let found = self.stage.interrupt.wait_for(PEERS_PATIENCE, || {
+            if let Some(hostile) = &mut hostile
+                && let Some(status) = hostile.status()?
+            {
+                return Err(Failure::Failed(format!("hostile: ended at its start with {status}")));
+            }
+            // The request may find no free slot while the peers hold all of them.
+            let Ok(metrics) = server.metrics() else { return Ok(None) };
+            open = metrics["connections"]["open"].as_u64().unwrap_or_default();
+            Ok(is_wanted(open).then_some(()))
+        })?;
+        let seconds = PEERS_PATIENCE.as_secs();
+        found.ok_or_else(|| Failure::Failed(format!("the server has {open} connections after {seconds} s")))
+    }
+}
