@@ -29,6 +29,7 @@ use serde_json::json;
 use crate::os::StopSignals;
 use crate::{BAD_USAGE, FAILED, fail_with, print, require_descriptors};
 use attack::{Attack, Site};
+pub use options::FLAGS;
 use options::{Command, Options};
 use swarm::Swarm;
 

@@ -51,7 +51,11 @@ fn write_to(folder: &Path) -> io::Result<()> {
     for program in PROGRAMS {
         fs::write(folder.join(format!("{}.8", program.installed)), man::program(program))?;
         let flags = program.parts.iter().map(|part| (part.subcommand, completions::of_table(part.flags)));
-        write_completions(folder, program.installed, &flags.collect::<Vec<_>>())?;
+        let mut flags: Vec<_> = flags.collect();
+        if flags.iter().all(|(subcommand, _)| !subcommand.is_empty()) {
+            flags.push(("", completions::of_table(&[])));
+        }
+        write_completions(folder, program.installed, &flags)?;
     }
     Ok(())
 }

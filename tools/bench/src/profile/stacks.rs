@@ -18,18 +18,9 @@ const KERNEL_MARK: &str = "_[k]";
 /// Substrings that identify startup functions: those between the start of a thread and the program's first function.
 /// Stacks omit these functions.
 const STARTUP_FUNCTIONS: [&str; 12] = [
-    "catch_unwind",
-    "FnOnce",
-    "do_call",
-    "__rust_begin_short_backtrace",
-    "std::rt::lang_start",
-    "std::thread::scoped::scope",
-    "std::thread::lifecycle",
-    "std::sys::thread",
-    "__libc_start",
-    "start_thread",
-    "clone3",
-    "[unknown]",
+    "catch_unwind", "FnOnce", "do_call", "__rust_begin_short_backtrace", "std::rt::lang_start",
+    "std::thread::scoped::scope", "std::thread::lifecycle", "std::sys::thread", "__libc_start",
+    "start_thread", "clone3", "[unknown]",
 ];
 
 /// A sampled call stack.

@@ -43,7 +43,7 @@ pub type Command = options::Command<Box<Options>>;
 
 /// Every flag, in the order of the help.
 #[rustfmt::skip] // One row per flag.
-const FLAGS: &[Flag] = &[
+pub const FLAGS: &[Flag] = &[
     Flag::new("server", "URL", "ws://127.0.0.1:8108/ws", "target"),
     Flag::new("peers", "N", "", "number of connections [2000; each attack has its own]").within(1.0, 1e5),
     Flag::new("kinds", "LIST", "all", "kinds of peers, such as deaf,silent"),

@@ -16,6 +16,9 @@ pub enum Weight {
     Promise,
 }
 
+/// Runs a check; the error describes the actual behavior.
+type Ask = fn(SocketAddr) -> Result<(), String>;
+
 /// One requirement on a server.
 pub struct Check {
     /// Part of the protocol.
@@ -25,7 +28,17 @@ pub struct Check {
     /// Importance.
     pub weight: Weight,
     /// Runs the check; the error describes the actual behavior.
-    pub ask: fn(SocketAddr) -> Result<(), String>,
+    pub ask: Ask,
+}
+
+/// Returns a check of behavior that clients or operators depend on.
+const fn needed(part: &'static str, name: &'static str, ask: Ask) -> Check {
+    Check { part, name, weight: Weight::Contract, ask }
+}
+
+/// Returns a check of a promise of this project.
+const fn promised(part: &'static str, name: &'static str, ask: Ask) -> Check {
+    Check { part, name, weight: Weight::Promise, ask }
 }
 
 /// Returns all checks, in the order in which a client depends on them.

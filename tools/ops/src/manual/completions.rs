@@ -73,15 +73,18 @@ impl Flag {
     }
 }
 
-/// The flags of a program, or of each of its subcommands by name.
+/// The flags of each subcommand of a program by its name. Those without a subcommand have an empty name and come last.
 pub type Parts = [(&'static str, Vec<Flag>)];
-
-/// Flags that a program with subcommands takes instead of one.
-const WITHOUT_SUBCOMMAND: &str = "--help --version";
 
 /// Returns the names of the subcommands, separated by spaces; empty for a program without.
 fn subcommands(parts: &Parts) -> String {
-    parts.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+    let names: Vec<&str> = parts.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
+    names.join(" ")
+}
+
+/// The pattern of a subcommand in a shell's `case`.
+fn pattern(name: &'static str) -> &'static str {
+    if name.is_empty() { "*" } else { name }
 }
 
 /// Renders the completion for bash.
@@ -93,11 +96,11 @@ pub fn bash(program: &str, parts: &Parts) -> String {
     } else {
         let _ = writeln!(
             body,
-            "    if [[ $COMP_CWORD -eq 1 ]]; then mapfile -t COMPREPLY < <(compgen -W '{names} {WITHOUT_SUBCOMMAND}' \
+            "    if [[ $COMP_CWORD -eq 1 && $word != -* ]]; then mapfile -t COMPREPLY < <(compgen -W '{names}' \
              -- \"$word\"); return; fi\n    case ${{COMP_WORDS[1]}} in"
         );
         for (name, flags) in parts {
-            let _ = writeln!(body, "    {name})");
+            let _ = writeln!(body, "    {})", pattern(name));
             bash_flags(&mut body, flags);
             body.push_str("    ;;\n");
         }
@@ -147,12 +150,12 @@ pub fn zsh(program: &str, parts: &Parts) -> String {
     }
     let _ = writeln!(
         text,
-        "if (( CURRENT == 2 )); then compadd -- {} {WITHOUT_SUBCOMMAND}; return; fi\n\
-         shift words\n(( CURRENT -= 1 ))\ncase $words[1] in",
+        "if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then compadd -- {}; return; fi\ncase $words[2] in",
         subcommands(parts)
     );
     for (name, flags) in parts {
-        let _ = writeln!(text, "{name})");
+        let shift = if name.is_empty() { "" } else { "shift words\n(( CURRENT -= 1 ))\n" };
+        let _ = write!(text, "{})\n{shift}", pattern(name));
         zsh_flags(&mut text, flags);
         text.push_str("  ;;\n");
     }
@@ -182,12 +185,16 @@ fn zsh_flags(text: &mut String, flags: &[Flag]) {
 /// Renders the completion for fish.
 pub fn fish(program: &str, parts: &Parts) -> String {
     let mut text = format!("# fish completion for {program}\n\ncomplete -c {program} -f\n");
+    let names = subcommands(parts);
     for (name, flags) in parts {
-        let mut condition = String::new();
-        if !name.is_empty() {
-            let _ = writeln!(text, "complete -c {program} -n __fish_use_subcommand -a {name}");
-            condition = format!(" -n '__fish_seen_subcommand_from {name}'");
-        }
+        let condition = match (*name, names.as_str()) {
+            ("", "") => String::new(),
+            ("", names) => format!(" -n 'not __fish_seen_subcommand_from {names}'"),
+            (name, _) => {
+                let _ = writeln!(text, "complete -c {program} -n __fish_use_subcommand -a {name}");
+                format!(" -n '__fish_seen_subcommand_from {name}'")
+            }
+        };
         for flag in flags {
             let short = if flag.short.is_empty() { String::new() } else { format!(" -s {}", flag.short) };
             let values = match flag.values {

@@ -62,11 +62,15 @@ pub fn program(program: &Program) -> String {
     let name = program.installed;
     let mut page = Page::new(name, concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), program.summary);
     page.section("SYNOPSIS");
-    for Part { subcommand, .. } in program.parts {
+    // The part without a subcommand comes first.
+    let is_last = |part: &&Part| !part.subcommand.is_empty();
+    let mut parts: Vec<&Part> = program.parts.iter().collect();
+    parts.sort_by_key(is_last);
+    for Part { subcommand, .. } in &parts {
         let subcommand = if subcommand.is_empty() { String::new() } else { format!(" {subcommand}") };
         page.paragraph(&format!("{name}{subcommand} [--FLAG | --FLAG VALUE]..."));
     }
-    for part in program.parts {
+    for part in parts {
         let title = if part.subcommand.is_empty() { "DESCRIPTION" } else { &part.subcommand.to_uppercase() };
         page.section(title).paragraph(part.description).subsection("Options");
         for flag in part.flags.iter().chain(&COMMON) {

@@ -85,17 +85,26 @@ pub static PROGRAMS: &[Program] = &[
     Program {
         installed: "pixi-game-loadtest",
         summary: "load test for game servers with thousands of simulated players",
-        parts: &[Part {
-            subcommand: "",
-            flags: loadtest::FLAGS,
-            description: "Connects simulated players to a server and compares the messages they receive with the true \
+        parts: &[
+            Part {
+                subcommand: "hostile",
+                flags: loadtest::hostile::FLAGS,
+                description: "Connects hostile peers of several kinds, or runs an attack, and counts the server's reactions.",
+                statuses: &[("0", "The run is over."), ("1", "The run failed."), INVALID],
+                examples: &["pixi-game-loadtest hostile --peers 2000 --kinds silent,deaf --duration 60s"],
+            },
+            Part {
+                subcommand: "",
+                flags: loadtest::FLAGS,
+                description: "Connects simulated players to a server and compares the messages they receive with the true \
                           state. Test only your own server: its players notice the load.",
-            statuses: &[("0", "Every check passed."), ("1", "A message was lost or wrong."), INVALID],
-            examples: &[
-                "pixi-game-loadtest --clients 1000 --moves-per-second 10 --duration 60s",
-                "pixi-game-loadtest --server ws://10.0.0.1:8108/ws --profile player --report report.html",
-            ],
-        }],
+                statuses: &[("0", "Every check passed."), ("1", "A message was lost or wrong."), INVALID],
+                examples: &[
+                    "pixi-game-loadtest --clients 1000 --moves-per-second 10 --duration 60s",
+                    "pixi-game-loadtest --server ws://10.0.0.1:8108/ws --profile player --report report.html",
+                ],
+            },
+        ],
         see_also: "pixi-game-server(8), pixi-game-ops(8)",
     },
 ];

@@ -113,7 +113,7 @@ pub fn blocks(history: &History) -> Vec<(&'static str, Vec<Row>)> {
                 row("messages in, out", [integer(rates.messages_in), integer(rates.messages_out)].join(", ")),
                 row("bytes in, out", [bytes(rates.bytes_in), bytes(rates.bytes_out)].join(", ")),
                 row("acks", integer(rates.acks)),
-                row("writes, stalled", [integer(rates.writes), integer(rates.stalls)].join(", ")),
+                row("writes, stalled", [integer(rates.writes), integer(rates.write_stalls)].join(", ")),
                 row("rate-limited", integer(rates.rate_limited)),
                 row(
                     "flush interval",
@@ -181,21 +181,12 @@ fn governor(level: f64, level_max: f64) -> String {
 
 /// Returns the state of a server as JSON.
 pub fn json(name: &str, history: &History) -> Json {
-    let rates = history.rates();
-    let per_s = history.has_rates().then(|| {
-        json!({
-            "messages_in": rates.messages_in, "messages_out": rates.messages_out, "bytes_in": rates.bytes_in,
-            "bytes_out": rates.bytes_out, "acks": rates.acks, "writes": rates.writes, "write_stalls": rates.stalls,
-            "rate_limited": rates.rate_limited, "joined": rates.joined, "ended": rates.ended,
-            "refused": rates.refused, "cores": rates.cores,
-        })
-    });
     let unreachable = history.unreachable();
     json!({
         "server": name,
         "reachable": unreachable.is_none(),
         "problem": unreachable.map(|(_, why)| why),
-        "per_second": per_s,
+        "per_second": history.has_rates().then(|| history.rates()),
         "metrics": unreachable.is_none().then(|| history.last().map(Sample::metrics)),
     })
 }

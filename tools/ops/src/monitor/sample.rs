@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use game_client::text::printable_json;
+use serde::Serialize;
 use serde_json::Value as Json;
 
 /// The metrics of one response.
@@ -42,7 +43,7 @@ impl Sample {
 }
 
 /// Rates per second between two responses.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Rates {
     /// Game messages received.
     pub messages_in: f64,
@@ -57,7 +58,7 @@ pub struct Rates {
     /// Write system calls.
     pub writes: f64,
     /// Partial or blocked writes.
-    pub stalls: f64,
+    pub write_stalls: f64,
     /// Messages dropped for the rate limit.
     pub rate_limited: f64,
     /// Connections upgraded.
@@ -87,7 +88,7 @@ impl Rates {
             bytes_out: rate("bytes_out_total"),
             acks: rate("frames_out.ack"),
             writes: rate("socket_writes_total"),
-            stalls: rate("write_stalls_total"),
+            write_stalls: rate("write_stalls_total"),
             rate_limited: rate("rate_limited_total"),
             joined: rate("connections.upgraded_total"),
             ended: rate_of_sum("closed"),

@@ -6,7 +6,7 @@ use game_client::frame::Opcode;
 use game_client::line::Event;
 use game_client::{ClientMessage, Facing, ServerMessage, Vector};
 
-use super::{Check, Weight, expect};
+use super::{Check, expect, needed, promised};
 use crate::conform::player::{PATIENCE, Player};
 
 const PART: &str = "alone";
@@ -14,59 +14,20 @@ const PART: &str = "alone";
 /// First byte of a ping.
 const PING: u8 = 0x89;
 
+#[rustfmt::skip] // One row per check.
 pub const CHECKS: &[Check] = &[
-    Check {
-        part: PART,
-        name: "the first message is a GAME_STATE with the player in it",
-        weight: Weight::Contract,
-        ask: first,
-    },
-    Check {
-        part: PART,
-        name: "its highest id is the player's own, and ids only grow",
-        weight: Weight::Contract,
-        ask: grow,
-    },
-    Check { part: PART, name: "players start inside the world", weight: Weight::Contract, ask: start },
-    Check {
-        part: PART,
-        name: "a MOVE of 6 bytes is acked with its number",
-        weight: Weight::Contract,
-        ask: short,
-    },
-    Check {
-        part: PART,
-        name: "a MOVE of 14 bytes is acked at the position it claims",
-        weight: Weight::Contract,
-        ask: long,
-    },
-    Check {
-        part: PART,
-        name: "a claim far away is acked at the server's position",
-        weight: Weight::Promise,
-        ask: far,
-    },
-    Check { part: PART, name: "MOVEs in a row are all acked, in order", weight: Weight::Contract, ask: row },
-    Check { part: PART, name: "a number sent twice is acked twice", weight: Weight::Promise, ask: twice },
-    Check {
-        part: PART,
-        name: "a walking player moves 96 units a second",
-        weight: Weight::Promise,
-        ask: speed,
-    },
-    Check {
-        part: PART,
-        name: "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are accepted",
-        weight: Weight::Contract,
-        ask: others,
-    },
-    Check { part: PART, name: "a ping is answered with its payload", weight: Weight::Contract, ask: ping },
-    Check {
-        part: PART,
-        name: "unknown types and wrong lengths are ignored",
-        weight: Weight::Promise,
-        ask: invalid,
-    },
+    needed(PART, "the first message is a GAME_STATE with the player in it", first),
+    needed(PART, "its highest id is the player's own, and ids only grow", grow),
+    needed(PART, "players start inside the world", start),
+    needed(PART, "a MOVE of 6 bytes is acked with its number", short),
+    needed(PART, "a MOVE of 14 bytes is acked at the position it claims", long),
+    promised(PART, "a claim far away is acked at the server's position", far),
+    needed(PART, "MOVEs in a row are all acked, in order", row),
+    promised(PART, "a number sent twice is acked twice", twice),
+    promised(PART, "a walking player moves 96 units a second", speed),
+    needed(PART, "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are accepted", others),
+    needed(PART, "a ping is answered with its payload", ping),
+    promised(PART, "unknown types and wrong lengths are ignored", invalid),
 ];
 
 /// The world's longer side, in units, as the client clamps it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use game_client::ClientMessage;
 use game_client::frame::Opcode;
 
-use super::{Check, Weight, expect};
+use super::{Check, expect, needed, promised};
 use crate::conform::player::Player;
 
 const PART: &str = "endings";
@@ -13,28 +13,14 @@ const PART: &str = "endings";
 /// First byte of a text message.
 const TEXT: u8 = 0x81;
 
+#[rustfmt::skip] // One row per check.
 pub const CHECKS: &[Check] = &[
-    Check { part: PART, name: "LEAVE closes with 1000", weight: Weight::Contract, ask: leave },
-    Check { part: PART, name: "the client's close is answered", weight: Weight::Contract, ask: close },
-    Check {
-        part: PART,
-        name: "close codes registered with IANA are echoed",
-        weight: Weight::Promise,
-        ask: registered,
-    },
-    Check {
-        part: PART,
-        name: "close codes that must not be sent are answered with 1002",
-        weight: Weight::Promise,
-        ask: forbidden,
-    },
-    Check { part: PART, name: "a text message closes with 1003", weight: Weight::Promise, ask: text },
-    Check {
-        part: PART,
-        name: "a message over 64 bytes closes with 1009",
-        weight: Weight::Promise,
-        ask: long,
-    },
+    needed(PART, "LEAVE closes with 1000", leave),
+    needed(PART, "the client's close is answered", close),
+    promised(PART, "close codes registered with IANA are echoed", registered),
+    promised(PART, "close codes that must not be sent are answered with 1002", forbidden),
+    promised(PART, "a text message closes with 1003", text),
+    promised(PART, "a message over 64 bytes closes with 1009", long),
 ];
 
 fn ends_with(player: &mut Player, what: &str, wanted: u16) -> Result<(), String> {

@@ -5,22 +5,18 @@ use std::net::SocketAddr;
 use game_client::http::{Response, get};
 use serde_json::Value as Json;
 
-use super::{Check, Weight, expect};
+use super::{Check, expect, needed, promised};
 use crate::conform::player::{PATIENCE, Player};
 
 const PART: &str = "HTTP";
 
+#[rustfmt::skip] // One row per check.
 pub const CHECKS: &[Check] = &[
-    Check { part: PART, name: "/health answers 200 with JSON", weight: Weight::Contract, ask: health },
-    Check { part: PART, name: "/health counts players", weight: Weight::Contract, ask: players },
-    Check { part: PART, name: "/metrics answers 200 with JSON", weight: Weight::Contract, ask: metrics },
-    Check { part: PART, name: "Prometheus reads /metrics", weight: Weight::Promise, ask: prometheus },
-    Check {
-        part: PART,
-        name: "/ws without an upgrade is refused",
-        weight: Weight::Contract,
-        ask: no_upgrade,
-    },
+    needed(PART, "/health answers 200 with JSON", health),
+    needed(PART, "/health counts players", players),
+    needed(PART, "/metrics answers 200 with JSON", metrics),
+    promised(PART, "Prometheus reads /metrics", prometheus),
+    needed(PART, "/ws without an upgrade is refused", no_upgrade),
 ];
 
 fn ask(server: SocketAddr, path: &str) -> Result<Response, String> {

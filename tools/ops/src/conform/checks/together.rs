@@ -4,57 +4,23 @@ use std::net::SocketAddr;
 
 use game_client::{ClientMessage, Facing, PlayerId, ServerMessage, Vector};
 
-use super::{Check, Weight, expect};
+use super::{Check, expect, needed, promised};
 use crate::conform::player::{LONG_PATIENCE, PATIENCE, Player};
 
 const PART: &str = "together";
 
+#[rustfmt::skip] // One row per check.
 pub const CHECKS: &[Check] = &[
-    Check {
-        part: PART,
-        name: "a new player is sent the players around it",
-        weight: Weight::Contract,
-        ask: present,
-    },
-    Check { part: PART, name: "PLAYER_JOINED reports a new player", weight: Weight::Contract, ask: joined },
-    Check {
-        part: PART,
-        name: "PLAYER_MOVEMENT reports a changed vector",
-        weight: Weight::Contract,
-        ask: movement,
-    },
-    Check {
-        part: PART,
-        name: "PLAYER_MOVEMENT is not repeated for each MOVE",
-        weight: Weight::Promise,
-        ask: quiet,
-    },
-    Check { part: PART, name: "PLAYER_DIRECTION reports a turn", weight: Weight::Contract, ask: direction },
-    Check {
-        part: PART,
-        name: "PLAYER_ATTACK reports an attack and its position",
-        weight: Weight::Contract,
-        ask: attack,
-    },
-    Check {
-        part: PART,
-        name: "GAME_STATE is repeated with current positions",
-        weight: Weight::Contract,
-        ask: state,
-    },
-    Check {
-        part: PART,
-        name: "later GAME_STATEs omit the player itself",
-        weight: Weight::Promise,
-        ask: itself,
-    },
-    Check { part: PART, name: "PLAYER_LEFT reports a LEAVE", weight: Weight::Contract, ask: leave },
-    Check {
-        part: PART,
-        name: "PLAYER_LEFT reports a broken connection",
-        weight: Weight::Contract,
-        ask: breaks,
-    },
+    needed(PART, "a new player is sent the players around it", present),
+    needed(PART, "PLAYER_JOINED reports a new player", joined),
+    needed(PART, "PLAYER_MOVEMENT reports a changed vector", movement),
+    promised(PART, "PLAYER_MOVEMENT is not repeated for each MOVE", quiet),
+    needed(PART, "PLAYER_DIRECTION reports a turn", direction),
+    needed(PART, "PLAYER_ATTACK reports an attack and its position", attack),
+    needed(PART, "GAME_STATE is repeated with current positions", state),
+    promised(PART, "later GAME_STATEs omit the player itself", itself),
+    needed(PART, "PLAYER_LEFT reports a LEAVE", leave),
+    needed(PART, "PLAYER_LEFT reports a broken connection", breaks),
 ];
 
 /// Joins a viewer and an actor, and waits until the viewer sees the actor.
