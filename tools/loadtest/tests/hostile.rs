@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 /// Starts a server that closes floods within seconds; it runs until the process ends.
 fn server() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
-    *ADDRESS.get_or_init(|| test_server::serve(&[("RATE_LIMIT_MSG_SEC", "20"), ("RATE_LIMIT_BURST", "20")]))
+    *ADDRESS.get_or_init(|| crate::server::serve(&[("RATE_LIMIT_MSG_SEC", "20"), ("RATE_LIMIT_BURST", "20")]))
 }
 
 fn hostile(flags: &[&str]) -> Command {

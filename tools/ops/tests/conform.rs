@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::Output;
 
 use serde_json::Value as Json;
-use test_server::serve;
+
+use crate::server::serve;
 
 use crate::{ops, stdout};
 

@@ -3,6 +3,8 @@
 mod conform;
 mod manual;
 mod monitor;
+#[path = "../../loadtest/tests/server.rs"]
+mod server;
 mod terminal;
 mod tune;
 

@@ -13,7 +13,7 @@ use crate::{PROGRAM, ops, stderr, stdout};
 
 fn server() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
-    *ADDRESS.get_or_init(|| test_server::serve(&[]))
+    *ADDRESS.get_or_init(|| crate::server::serve(&[]))
 }
 
 fn monitor(flags: &[&str]) -> Output {
