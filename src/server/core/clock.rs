@@ -23,8 +23,6 @@ pub(super) struct Clock {
     started_ns: u64,
     /// Off-CPU time since the start that counts as suspension.
     paused_ns: u64,
-    /// The last wait, or the turn before it, was a suspension.
-    has_resumed: bool,
     /// The last suspensions: when each began, in milliseconds of [`Clock::now_ms`], and its duration in milliseconds.
     pauses_ms: ArrayVec<(u64, u64), PAUSES_MAX>,
     /// Earliest possible arrival of the input that the current events report: the `polled_ns` before their poll.
@@ -45,7 +43,6 @@ impl Clock {
         Self {
             started_ns: now_ns,
             paused_ns: 0,
-            has_resumed: false,
             pauses_ms: ArrayVec::new(),
             not_ready_ns: now_ns,
             polled_ns: now_ns,
@@ -69,12 +66,10 @@ impl Clock {
         if is_complete {
             self.polled_ns = self.slept_ns;
         }
-        self.has_resumed = false;
         // The tick timer ends a regular wait much sooner.
         if now_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
             let off_cpu_ns = self.cpu.off_cpu_ns(self.now_ns, now_ns, thread_cpu_ns());
             if off_cpu_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-                self.has_resumed = true;
                 if self.pauses_ms.is_full() {
                     self.pauses_ms.remove(0);
                 }
@@ -83,11 +78,6 @@ impl Clock {
             }
         }
         self.now_ns = now_ns;
-    }
-
-    /// Whether the process was suspended until the last wake-up.
-    pub fn has_resumed(&self) -> bool {
-        self.has_resumed
     }
 
     /// Takes a sample of the thread's CPU time; called once per tick.

@@ -38,19 +38,28 @@ impl Schedule {
         self.start_ns + since_start as u64
     }
 
+    /// Whether the next tick makes up for skipped ones.
+    pub fn is_behind(&self, now_ns: u64) -> bool {
+        self.periods_late(now_ns) > TICK_LATENESS_PERIODS_MAX
+    }
+
     /// Returns the tick that is due, if any. Up to a lateness of [`TICK_LATENESS_PERIODS_MAX`] periods, missed ticks are returned
     /// one by one. After a longer suspension or starvation, one step covers all missed ticks, and they count as skipped.
     pub fn poll(&mut self, now_ns: u64) -> Option<Due> {
         if now_ns < self.deadline_ns() {
             return None;
         }
-        let elapsed = u128::from(now_ns - self.start_ns) * u128::from(self.rate_hz) / NS_PER_S;
-        let late = (elapsed as u64).saturating_sub(self.next);
-        let skipped = if late > TICK_LATENESS_PERIODS_MAX { late } else { 0 };
+        let skipped = if self.is_behind(now_ns) { self.periods_late(now_ns) } else { 0 };
         // A step covers at most 2^32 - 1 ticks; after a suspension of two years, several steps follow.
         let skipped = u32::try_from(skipped).unwrap_or(u32::MAX - 1);
         self.next += 1 + u64::from(skipped);
         Some(Due { steps: 1 + skipped, skipped })
+    }
+
+    /// Returns the whole periods since the next deadline.
+    fn periods_late(&self, now_ns: u64) -> u64 {
+        let elapsed = u128::from(now_ns - self.start_ns) * u128::from(self.rate_hz) / NS_PER_S;
+        (elapsed as u64).saturating_sub(self.next)
     }
 }
 
@@ -71,6 +80,7 @@ mod tests {
             (500 + 5 * PERIOD_NS, vec![Due { steps: 1, skipped: 0 }; 4]),
             (500 + 10_000_000_000, vec![Due { steps: 595, skipped: 594 }]),
         ] {
+            assert_eq!(schedule.is_behind(now_ns), due[0].skipped > 0, "at {now_ns} ns");
             let polled: Vec<Due> = std::iter::from_fn(|| schedule.poll(now_ns)).collect();
             assert_eq!(polled, due, "at {now_ns} ns");
         }
