@@ -244,16 +244,23 @@ impl Schedule {
         self.snapshot_due = self.snapshot_due.min(earliest);
     }
 
-    /// Records that the client has only now received data written up to `delay` ticks ago. With `has_entered`, that data
-    /// let entities enter, and their dwell times restart.
-    pub(super) fn backlog_drained(&mut self, has_entered: bool, delay: Tick, now: Tick, settings: &Settings) {
+    /// Returns the least age of an entity that entered before the last flush with content.
+    pub(super) fn age_before_flush(&self, now: Tick) -> Tick {
+        // The flush was in this tick, or in the one before if it was piggybacked.
+        now + 2 - self.flushed_at
+    }
+
+    /// Records that the client has only now received the last flush. With `has_entered`, that flush let entities enter, and
+    /// their dwell times restart.
+    pub(super) fn backlog_drained(&mut self, has_entered: bool, now: Tick, settings: &Settings) {
         if has_entered {
             self.update_interest_until = self.update_interest_until.max(now + settings.dwell + 1);
         }
-        let allowed = now + settings.first_sprite_load;
-        if self.snapshot_allowed != NEVER && self.snapshot_allowed + delay + 1 >= allowed {
+        if self.snapshot_allowed != NEVER
+            && self.snapshot_allowed + 1 >= self.flushed_at + settings.first_sprite_load
+        {
             // The frame of the first entity that entered was part of the backlog.
-            self.snapshot_allowed = allowed;
+            self.snapshot_allowed = now + settings.first_sprite_load;
         }
     }
 }
@@ -311,7 +318,7 @@ mod tests {
                     1 => settings.interest_interval = value,
                     2 => settings.sync_interval = 10 * value,
                     3 => schedule.request_interest_update(),
-                    4 => schedule.backlog_drained(has_entered, value, now, &settings),
+                    4 => schedule.backlog_drained(has_entered, now, &settings),
                     5 => {
                         schedule.jumped(1001, now, &settings);
                         snapshot_due = snapshot_due.min(schedule.snapshot_sent_at + settings.jump_sync_pause);

@@ -399,7 +399,7 @@ fn a_stop_precedes_the_snapshot_that_follows_a_drained_backlog() {
     for (dx, dy) in [(1, 0), (0, 0)] {
         pair.scene.world.apply(1, Input::Move { vector: Vector::new(dx, dy), claim: None });
         pair.scene.world.step(1);
-        pair.viewer.backlog_drained(10, pair.scene.world.tick(), &pair.settings);
+        pair.viewer.backlog_drained(pair.scene.world.tick(), &pair.settings);
         let expected = FrameCounts { movement: 1, game_state: 1, ..FrameCounts::default() };
         assert_eq!(pair.flush(FlushKind::Snapshot).1, expected, "({dx}, {dy})");
     }

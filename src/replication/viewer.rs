@@ -106,17 +106,16 @@ impl Viewer {
         (around(0).intersect(&whole), around(i32::from(INTEREST_LEAVE_MARGIN)).intersect(&whole))
     }
 
-    /// Records that the client has only now received data written up to `delay` ticks ago. The client starts
-    /// loading the sprites of entities that entered meanwhile only now, so their ages restart.
-    pub(super) fn backlog_drained(&mut self, delay: Tick, now: Tick, settings: &Settings) {
-        // One extra tick covers data written just before the backlog began.
-        let first = self.interest_set.count_aged(delay + 2, now);
+    /// Records that the client has only now received the last flush: a backlog never contains two, as its viewer is not
+    /// flushed. The client starts loading the sprites of entities that entered only now, so their ages restart.
+    pub(super) fn backlog_drained(&mut self, now: Tick, settings: &Settings) {
+        let first = self.interest_set.count_aged(self.schedule.age_before_flush(now), now);
         let has_entered = first < self.interest_set.len();
         if has_entered {
             // Age 0 means that an entity enters with this tick's flush; these have been sent before.
             self.interest_set.reset_entered(first, now.saturating_sub(1));
         }
-        self.schedule.backlog_drained(has_entered, delay, now, settings);
+        self.schedule.backlog_drained(has_entered, now, settings);
     }
 
     /// Returns the mask that decides whether the viewer's next flushes are skipped.

@@ -151,12 +151,10 @@ impl Viewers {
         }
     }
 
-    /// Records that a client has only now received data written up to `delay_ms` ago.
-    pub fn backlog_drained(&mut self, scene: &Scene, slot: u32, delay_ms: u64) {
-        let (now, rules) = (scene.world.tick(), scene.world.rules());
-        let delay = rules.pace.ticks(u32::try_from(delay_ms).unwrap_or(u32::MAX));
+    /// Records that a client has only now received the last flush.
+    pub fn backlog_drained(&mut self, scene: &Scene, slot: u32) {
         if let Some(viewer) = self.by_slot[slot as usize].as_deref_mut() {
-            viewer.backlog_drained(delay, now, &self.settings);
+            viewer.backlog_drained(scene.world.tick(), &self.settings);
             self.masks[slot as usize] = viewer.interest_mask();
         }
     }

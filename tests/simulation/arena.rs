@@ -15,7 +15,7 @@ use super::TICK_RATE_HZ;
 use super::check::slot_of;
 use super::client::{ClientStream, handshake};
 use super::machine::socket::Plan;
-use super::machine::{ClientEnd, Host};
+use super::machine::{ClientEnd, Host, NS_PER_MS};
 use super::peer::BINARY;
 use crate::support::raw::masked;
 
@@ -112,6 +112,24 @@ impl Arena {
         for message in &held {
             self.send(pool, player, message);
         }
+    }
+
+    /// Fills the player's socket, or empties it again.
+    pub fn set_full(&mut self, player: usize, is_full: bool) {
+        let now_ms = self.now_ms();
+        let player = &mut self.players[player];
+        player.pipe.borrow_mut().send_buffer_bytes = if is_full { 0 } else { usize::MAX };
+        player.receive(now_ms);
+    }
+
+    /// Suspends the server for this many ticks. Then `event` happens, and the server catches up.
+    pub fn suspend(&mut self, pool: &mut Pool, ticks: u64, event: impl FnOnce(&mut Arena)) {
+        self.tick += ticks;
+        // Deadlines are rounded down to a nanosecond.
+        self.host.suspend(ticks * 1_000 * NS_PER_MS / TICK_RATE_HZ + 1);
+        event(self);
+        self.host.run_until_idle(pool);
+        self.receive();
     }
 
     /// Runs one tick and flushes all due viewers.

@@ -160,3 +160,29 @@ fn a_key_held_or_released_in_a_stall_causes_at_most_one_jump() {
         }
     }
 }
+
+#[test]
+fn the_first_sprite_loads_before_a_snapshot_despite_pauses_of_the_server() {
+    let spawn = Config { spawn_min_x: 500, spawn_max_x: 501, ..Config::default() };
+    let config = Config { spawn_min_y: 700, spawn_max_y: 701, spawn_seed: Some(1), ..spawn };
+    // Ticks of two pauses: before the first JOINED is written, and before the client takes it.
+    for (before, after) in [(0, 0), (0, 5), (0, 14), (0, 60), (4, 0), (14, 14)] {
+        for phase in 0..12 {
+            Arena::run(&config, |arena, pool| {
+                let watcher = arena.join(pool);
+                (0..phase).for_each(|_| arena.step(pool));
+                arena.set_full(watcher, true);
+                let walker = arena.join(pool);
+                let walk = ClientMessage::Move { vector: Vector::RIGHT, sequence: 1, claim: None };
+                arena.send(pool, walker, &walk);
+                arena.suspend(pool, before, |_| {});
+                arena.run_for(pool, 6_000);
+                arena.suspend(pool, after, |arena| arena.set_full(watcher, false));
+                arena.run_for(pool, 4_000);
+                let watcher = &arena.players[watcher];
+                assert_eq!(watcher.snapshots, 2, "pauses {before} and {after}, phase {phase}");
+                assert_eq!(watcher.replica.violations(), [], "pauses {before} and {after}, phase {phase}");
+            });
+        }
+    }
+}

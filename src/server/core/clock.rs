@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-
 use super::run_clock::RunClock;
 use super::wall_clock::WallClock;
 use crate::limits::LOOP_PAUSE_MS_MIN;
@@ -14,17 +12,12 @@ use crate::wire::http::Date;
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
 
-/// Number of suspensions that the clock remembers: more than pass while a client takes none of its bytes.
-const PAUSES_MAX: usize = 16;
-
 /// The time as of the last wake-up, in nanoseconds of the system's monotonic clock.
 #[derive(Debug)]
 pub(super) struct Clock {
     started_ns: u64,
     /// Off-CPU time since the start that counts as suspension.
     paused_ns: u64,
-    /// The last suspensions: when each began, in milliseconds of [`Clock::now_ms`], and its duration in milliseconds.
-    pauses_ms: ArrayVec<(u64, u64), PAUSES_MAX>,
     /// Earliest possible arrival of the input that the current events report: the `polled_ns` before their poll.
     not_ready_ns: u64,
     /// Start of the last poll that reported all ready sockets.
@@ -43,7 +36,6 @@ impl Clock {
         Self {
             started_ns: now_ns,
             paused_ns: 0,
-            pauses_ms: ArrayVec::new(),
             not_ready_ns: now_ns,
             polled_ns: now_ns,
             slept_ns: now_ns,
@@ -70,10 +62,6 @@ impl Clock {
         if now_ns - self.now_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
             let off_cpu_ns = self.cpu.off_cpu_ns(self.now_ns, now_ns, thread_cpu_ns());
             if off_cpu_ns > LOOP_PAUSE_MS_MIN * NS_PER_MS {
-                if self.pauses_ms.is_full() {
-                    self.pauses_ms.remove(0);
-                }
-                self.pauses_ms.push((self.now_ms(), off_cpu_ns / NS_PER_MS));
                 self.paused_ns += off_cpu_ns;
             }
         }
@@ -93,13 +81,6 @@ impl Clock {
     /// Returns the milliseconds since the start without suspensions: the clock of all deadlines.
     pub fn now_ms(&self) -> u64 {
         (self.now_ns - self.started_ns - self.paused_ns) / NS_PER_MS
-    }
-
-    /// Returns the milliseconds since `since_ms` of [`Clock::now_ms`], suspensions included: the time that the world has
-    /// advanced.
-    pub fn elapsed_ms(&self, since_ms: u64) -> u64 {
-        let pauses = self.pauses_ms.iter().filter(|(began_ms, _)| *began_ms >= since_ms);
-        self.now_ms() - since_ms + pauses.map(|(_, duration_ms)| duration_ms).sum::<u64>()
     }
 
     /// Returns the milliseconds since the start, suspensions included.
@@ -135,10 +116,9 @@ mod tests {
         // Ten seconds pass without any CPU time.
         clock.end_wait(11_017 * MS, true, || 2 * MS);
         assert_eq!((clock.now_ms(), clock.uptime_ms()), (17, 10_017));
-        assert_eq!((clock.elapsed_ms(16), clock.elapsed_ms(17)), (10_001, 0));
         clock.begin_wait(11_018 * MS);
         clock.end_wait(16_018 * MS, true, || 3 * MS);
-        assert_eq!((clock.now_ms(), clock.elapsed_ms(16), clock.elapsed_ms(17)), (17, 15_002, 5_001));
+        assert_eq!((clock.now_ms(), clock.uptime_ms()), (17, 15_018));
     }
 
     #[test]

@@ -306,9 +306,9 @@ impl Engine {
         count_frames(metrics, &counts);
     }
 
-    /// Notifies replication that a player's connection took `delay_ms` to drain its backlog.
-    pub fn backlog_drained(&mut self, slot: u32, delay_ms: u64) {
-        self.viewers.backlog_drained(&self.scene, slot, delay_ms);
+    /// Notifies replication that a player's connection has drained its backlog.
+    pub fn backlog_drained(&mut self, slot: u32) {
+        self.viewers.backlog_drained(&self.scene, slot);
     }
 
     /// Advances the world by this many ticks.

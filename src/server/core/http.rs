@@ -366,7 +366,7 @@ fn upgrade_to_player<S: System>(
     let player = Player::new(now_ms, uptime_ms, core.config.read_buffer_bytes, session_token);
     let player = Box::new(Player { unconfirmed_since_ms: reconnect.map(|_| now_ms), ..player });
     core.gate.http_connections.remove(token);
-    // The snapshot ages from now on, even if the process is suspended before its first write.
+    // The sprites of the snapshot load from its first write on, even if the process is suspended before it.
     connection.outbox.note_stall(now_ms);
     connection.phase = Phase::Player { slot, player };
     core.connections.set_player(slot, token);

@@ -115,12 +115,13 @@ fn write_reply<S: System>(core: &mut Core<S>, token: Token, replies: &[u8], roun
             if !replies.is_empty() {
                 connection.outbox.prepend(replies);
             }
-            let backlog_since_ms = connection.outbox.backlog_since_ms();
+            let had_backlog = connection.outbox.backlog_since_ms().is_some();
             let written = connection.flush(now_ms, &mut core.metrics);
-            if let (Phase::Player { slot, .. }, Some(since_ms)) = (&connection.phase, backlog_since_ms)
+            if let Phase::Player { slot, .. } = &connection.phase
+                && had_backlog
                 && connection.outbox.is_empty()
             {
-                core.engine.backlog_drained(*slot, core.clock.elapsed_ms(since_ms));
+                core.engine.backlog_drained(*slot);
             }
             written
         }
