@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 
 use game_client::{ClientMessage, Facing, Replica, ReplicaOptions, Vector};
+use pixi_game_server::limits::TICK_LATENESS_PERIODS_MAX;
 use pixi_game_server::server::core::system::Listener;
 
+use super::TICK_RATE_HZ;
 use super::client::{ClientStream, handshake};
 use super::hostile::Hostile;
 use super::machine::random::Random;
@@ -19,6 +21,9 @@ const STEP_MS: u64 = 1000 / 24 + 1;
 
 /// Maximum network delay of a message, in milliseconds; the rest of a split message may take as long again.
 const DELAY_MS_MAX: u64 = 60;
+
+/// Largest lateness of the world while a client takes a message, in milliseconds: a tick that is not skipped.
+const WORLD_LATENESS_MS_MAX: u64 = (TICK_LATENESS_PERIODS_MAX + 2) * 1_000 / TICK_RATE_HZ + 1;
 
 /// Duration of the attack animation, in milliseconds.
 const ATTACK_MS: u64 = 1000;
@@ -67,7 +72,7 @@ impl Peer {
         let now_ms = host.now_ms();
         let options = ReplicaOptions {
             loading_ms: 20 + random.below(700),
-            lateness_ms: 2 * DELAY_MS_MAX + 60,
+            lateness_ms: 2 * DELAY_MS_MAX + WORLD_LATENESS_MS_MAX,
             visible_max: Some(host.core.engine().viewers().settings().max_visible),
             ..ReplicaOptions::default()
         };
