@@ -85,9 +85,8 @@ deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing
 
 ##@ measure
 
-load-test: LOAD ?= --clients 1000 --moves-per-second 10 --duration 60s
 load-test: ## Start a server, run a load test and check the results: make load-test LOAD="--clients 5000 --moves-per-second 2"
-	tools/load-test.sh $(LOAD)
+	tools/load-test.sh $(or $(LOAD),--clients 1000 --moves-per-second 10 --duration 60s)
 
 perf-check: ## Check performance with 10,000 players: pass or fail (one minute)
 	$(BENCH) load --check
