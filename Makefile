@@ -6,7 +6,7 @@ export
 
 .DEFAULT_GOAL := help
 .PHONY: help \
-  run dev demo cluster-demo \
+  run takeover dev demo cluster-demo \
   build test check test-protocol test-page fmt lint doc fuzz deny \
   load-test perf-check bench bench-load bench-hostile bench-amplification bench-cluster soak bench-page artillery-test artillery-quick \
   profile-cpu profile-mem \
@@ -21,6 +21,9 @@ help: ## Print this list
 
 run: ## Build for release, raise the limit of open files, and serve on port 8108
 	./start.sh
+
+takeover: ## Take the running server over with the program of this clone; no player notices: make takeover PORT=9000
+	./start.sh --takeover
 
 dev: ## Serve from a debug build, with a debug log
 	DEBUG=true $(CARGO) run

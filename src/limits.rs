@@ -383,6 +383,15 @@ pub const EXHAUSTION_LOG_INTERVAL_MS: u64 = 10_000;
 /// two requests `KEEPALIVE_TIMEOUT_SEC` applies.
 pub const HTTP_TIMEOUT_MS: u64 = 10_000;
 
+/// Longest path of the control socket, in bytes: 107 of Linux, less the suffix that it has until it listens.
+pub const SOCKET_PATH_BYTES_MAX: usize = 90;
+
+/// Longest line that a client of the control socket may send, in bytes.
+pub const CONTROL_LINE_BYTES_MAX: usize = 4_096;
+
+/// Longest handover to another process, in milliseconds; afterwards the old process goes on. Players wait for as long.
+pub const HANDOVER_MS_MAX: u64 = 2_000;
+
 /// Time for a peer to close its side after the server sent the last byte, in milliseconds; also the longest time
 /// without progress while the server sends a closing player its last bytes.
 pub const CLOSE_TIMEOUT_MS: u64 = 3_000;

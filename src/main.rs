@@ -3,10 +3,11 @@
 //! Exit status: 0 after an orderly shutdown, 1 when the server could not start or failed, 2 for invalid configuration,
 //! 70 after a panic, 128 plus the signal's number when a second signal ended the drain. A stall aborts the process (SIGABRT).
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode, Stdio};
 
 use pixi_game_server::config::{self, Command, Config, ConfigError};
 use pixi_game_server::ops::crash;
@@ -22,6 +23,10 @@ use pixi_game_server::server::core::capacity::Capacity;
 use pixi_game_server::server::driver::assets::{self, AssetError};
 use pixi_game_server::server::driver::{capacity, health_check, os};
 use pixi_game_server::server::{self, Outcome, Server};
+use sd_notify::NotifyState;
+
+/// The line that a process prints once it has taken over.
+const TAKEN_OVER: &str = "taken over";
 
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
@@ -55,9 +60,14 @@ fn main() -> ExitCode {
                 Err(reason) => fail(FAILED, &reason),
             }
         }
+        Command::BackgroundTakeover => take_over_in_background(),
         Command::Run(config, notices) => {
             secret::register(config.secrets());
-            run(config, &notices)
+            run(config, &notices, Start::Bind)
+        }
+        Command::TakeOver(config, notices) => {
+            secret::register(config.secrets());
+            run(config, &notices, Start::TakeOver)
         }
     }
 }
@@ -69,7 +79,7 @@ fn read_command() -> Result<Command, ConfigError> {
 /// Reads arguments, environment and environment file again, for a reload.
 fn reread() -> Result<Config, ConfigError> {
     match read_command()? {
-        Command::Run(config, _) => {
+        Command::Run(config, _) | Command::TakeOver(config, _) => {
             secret::register(config.secrets());
             Ok(config)
         }
@@ -77,7 +87,41 @@ fn reread() -> Result<Config, ConfigError> {
     }
 }
 
-fn run(config: Config, notices: &[String]) -> ExitCode {
+/// Starts a process that takes over and stays. Exits with its status unless it has taken over.
+fn take_over_in_background() -> ExitCode {
+    let as_foreground = |arg: OsString| match arg.to_str() {
+        Some("--background-takeover" | "-background-takeover") => OsString::from("--takeover"),
+        _ => arg,
+    };
+    let spawned = std::env::current_exe().and_then(|program| {
+        process::Command::new(program)
+            .args(std::env::args_os().skip(1).map(as_foreground))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+    });
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => return fail(FAILED, &format!("the process that takes over can't be started: {error}")),
+    };
+    let mut line = String::new();
+    let read = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
+    if matches!(read, Some(Ok(_))) && line.trim_end() == TAKEN_OVER {
+        return ExitCode::SUCCESS;
+    }
+    let status = child.wait().ok().and_then(|status| status.code());
+    ExitCode::from(status.and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0).unwrap_or(FAILED))
+}
+
+/// How a server gets its sockets.
+#[derive(Clone, Copy)]
+enum Start {
+    Bind,
+    /// From the running server.
+    TakeOver,
+}
+
+fn run(config: Config, notices: &[String], start: Start) -> ExitCode {
     crash::install_panic_hook();
     let signals = match os::Signals::for_server() {
         Ok(signals) => signals,
@@ -95,7 +139,7 @@ fn run(config: Config, notices: &[String]) -> ExitCode {
     for notice in notices {
         log::warn!("{notice}");
     }
-    let status = serve(config, signals, &log);
+    let status = serve(config, signals, &log, start);
     // Dropped before the process exits, so that queued lines are written.
     drop(log);
     status
@@ -146,7 +190,7 @@ fn start_error(error: &io::Error) -> String {
     format!("the server can't start: {error}")
 }
 
-fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitCode {
+fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard, start: Start) -> ExitCode {
     let capacity = capacity::raise_for(config.max_connections);
     warn_about_kernel_limits(&config, capacity);
     let assets = match assets::configured(&config, &Assets::default()) {
@@ -154,7 +198,11 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
         Err(error) => return fail_logged(&static_dir_error(&error)),
     };
     log_skipped_files(&config, &assets);
-    let server = match Server::bind(config, capacity, assets, signals, log.handle(), reread) {
+    let make = match start {
+        Start::Bind => Server::bind,
+        Start::TakeOver => Server::take_over,
+    };
+    let server = match make(config, capacity, assets, signals, log.handle(), reread) {
         Ok(server) => server,
         Err(error) => return fail_logged(&start_error(&error)),
     };
@@ -170,9 +218,21 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard) -> ExitC
             return fail_logged(&format!("a listening socket has no address: {error}"));
         }
     }
+    // Without a service manager this has no effect.
+    if let Err(error) = sd_notify::notify(&[NotifyState::MainPid(process::id()), NotifyState::Ready]) {
+        log::warn!("the service manager can't be notified: {error}");
+    }
+    if let Start::TakeOver = start {
+        // For `--background-takeover`.
+        let _ = writeln!(io::stdout(), "{TAKEN_OVER}");
+    }
     match server.run() {
         Ok(Outcome::ShutDown) => {
             log::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::HandedOver) => {
+            log::info!("handed over to another process");
             ExitCode::SUCCESS
         }
         Ok(Outcome::Aborted(signal)) => {

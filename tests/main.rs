@@ -9,6 +9,7 @@
 //! - `sessions`: reconnecting with a session token, also after a restart
 //! - `cluster`: several servers that share one world over a real Redis
 //! - `process`: signals, the drain, panics, the watchdog, the systemd unit, reload, log files, installed packages
+//! - `takeover`: a new process continues on the sockets of the running one
 //! - `config`: flags, variables, secrets, exit codes
 //! - `tools`: make targets, the demo, the load tools
 //! - `simulation`: the whole server on a machine in memory, by seed
@@ -37,5 +38,6 @@ mod protocol;
 mod sessions;
 mod simulation;
 mod support;
+mod takeover;
 mod tidy;
 mod tools;

@@ -70,7 +70,9 @@ unit() {
             }
             return "\"" quoted "\""
         }
-        /^ExecStart=/ { print "ExecStart=" word(ENVIRON["PROGRAM"]) " --env-file " word(ENVIRON["SETTINGS"]); next }
+        { command = word(ENVIRON["PROGRAM"]) " --env-file " word(ENVIRON["SETTINGS"]) }
+        /^ExecStart=/ { print "ExecStart=" command; next }
+        /^ExecReload=/ { print "ExecReload=" command " --background-takeover"; next }
         at = index($0, "/etc/pixi-game-server.env") {
             $0 = substr($0, 1, at - 1) ENVIRON["SETTINGS"] substr($0, at + length("/etc/pixi-game-server.env"))
         }

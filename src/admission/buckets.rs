@@ -5,6 +5,7 @@
 //! entry whose time has passed carries no information and is free. When a set has no free entry, the bucket nearest to full
 //! is evicted: its address regains the used part of its burst, which is the smallest such loss in the set.
 
+use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Network;
@@ -17,7 +18,7 @@ const WAYS: usize = 8;
 const SETS: usize = RATED_ADDRESSES_MAX / WAYS;
 
 /// A rate limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// Events per second; 0 is unlimited.
     pub per_s: u32,
@@ -38,7 +39,7 @@ pub struct RateExceeded {
 type Set = [Option<(Network, u64)>; WAYS];
 
 /// The buckets of all addresses. Time is passed in, in nanoseconds of any monotonic clock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Buckets {
     /// Allocated on first use.
     sets: Vec<Option<Box<Set>>>,

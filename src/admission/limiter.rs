@@ -3,13 +3,14 @@
 //! Concurrent connections are counted exactly. Only an address with a connection has a counter, so there are
 //! never more counters than connections. Rates use [`Buckets`], whose memory is bounded.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 use super::buckets::{Buckets, Rate, RateExceeded};
 use super::{Client, Network};
 
 /// The limits of one address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressLimits {
     /// Concurrent connections; 0 is unlimited.
     pub connections_max: u32,
@@ -32,17 +33,17 @@ pub enum Refusal {
 }
 
 /// A counted connection of an address, until it is returned to [`AddressLimiter::release`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "a permit that is never released counts forever"]
 pub struct Permit(Network);
 
 /// A connection above the limit of its address, until it is returned to [`AddressLimiter::release_takeover`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "a takeover permit that is never released blocks the next one of its address"]
 pub struct TakeoverPermit(Network);
 
 /// The limits of all addresses. Time is passed in, in nanoseconds of any monotonic clock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct AddressLimiter {
     limits: AddressLimits,
     /// Concurrent connections by address. No entry is 0.

@@ -16,10 +16,11 @@ pub mod origins;
 pub mod rate;
 pub mod trust;
 
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The unit to which limits apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Network {
     /// One IPv4 address.
     V4(u32),
@@ -38,7 +39,7 @@ impl Network {
 }
 
 /// The client to which a connection is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// The client's address, or that of its proxy.
     pub address: IpAddr,

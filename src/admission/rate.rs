@@ -6,12 +6,13 @@
 //! is stored as the time at which the allowed rate has drained it.
 
 use crate::limits::{MESSAGE_BYTES_MAX, UNREAD_CREDIT_MS_MAX};
+use serde::{Deserialize, Serialize};
 
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// The buckets of one player. Times are nanoseconds of the caller's clock.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RateLimiter {
     /// Time at which the bucket of accepted messages is empty.
     accepted_until_ns: u64,
@@ -48,7 +49,7 @@ impl Arrival {
 }
 
 /// The message rate that each player is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimit {
     /// Messages per second.
     pub per_s: u32,

@@ -7,6 +7,7 @@
 //! A failover of Redis can lose a lease that is not yet replicated, and the same ids are then granted twice. Each of the two
 //! nodes gives up its unused ids as soon as it learns of the other's claim, and leases others.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -28,7 +29,7 @@ pub struct Bounds {
 }
 
 /// Leases of this node and of its peers, as far as they are known.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Ids {
     /// Ranges granted to this node, ascending; adjacent ranges are merged.
     own: Vec<Range<u32>>,
@@ -46,7 +47,7 @@ pub struct Ids {
     conflicts_forgotten_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Block {
     end: u32,
     node: NodeId,

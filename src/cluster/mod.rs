@@ -23,6 +23,7 @@ pub mod publisher;
 pub mod region;
 pub mod remote;
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -36,7 +37,7 @@ use region::{Region, RegionGrid, RegionSet};
 use remote::{Admission, Origin, RemoteNodes};
 
 /// A channel of the bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Channel {
     /// Every node subscribes.
     All,
@@ -45,7 +46,7 @@ pub enum Channel {
 }
 
 /// A message to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outgoing {
     /// The channel.
     pub channel: Channel,
@@ -86,7 +87,7 @@ pub enum Received {
 }
 
 /// A node: one process of the cluster.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Node {
     id: NodeId,
     name: String,
@@ -111,6 +112,11 @@ pub struct Node {
 const REFUSALS_LOGGED_MAX: usize = 64;
 
 impl Node {
+    /// Returns the id of this node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
     /// Creates a node in a world of the given width and height, in units.
     pub fn new(id: NodeId, name: String, (width, height): (u16, u16)) -> Self {
         let regions = RegionGrid::new(width, height);

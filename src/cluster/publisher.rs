@@ -1,5 +1,6 @@
 //! Publishes changes of local players. Nothing is queued: the next round has what a round missed.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{Body, Changes};
@@ -8,7 +9,7 @@ use crate::limits::{EMPTY_REGION_SNAPSHOTS, REGION_SNAPSHOT_MS, SNAPSHOT_REQUEST
 use crate::world::{GhostUpdate, Tick, World};
 
 /// State of publishing: published players and due snapshots.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Publisher {
     regions: RegionGrid,
     /// By slot: id and region of the player as last published; id 0 is an empty slot.
@@ -21,7 +22,7 @@ pub struct Publisher {
     requested: BTreeSet<Region>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct RegionSchedule {
     players: usize,
     snapshot_due_ms: u64,

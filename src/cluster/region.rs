@@ -2,12 +2,13 @@
 
 use crate::limits::REGION_SIDE;
 use crate::world::Position;
+use serde::{Deserialize, Serialize};
 
 /// Index of a region, row by row.
 pub type Region = u32;
 
 /// The world divided into squares with sides of [`REGION_SIDE`] units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionGrid {
     columns: u32,
     rows: u32,
@@ -48,7 +49,7 @@ impl RegionGrid {
 }
 
 /// A set of regions, as a bitmap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionSet {
     words: Vec<u64>,
     len: usize,

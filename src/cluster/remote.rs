@@ -1,5 +1,6 @@
 //! The peers of this node and the ghosts of their players. Snapshots repair lost messages; silent peers time out.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrayvec::ArrayVec;
@@ -13,7 +14,7 @@ use crate::limits::{
 use crate::world::{GhostUpdate, World};
 
 /// Peers, ghosts and subscriptions.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RemoteNodes {
     regions: RegionGrid,
     /// Regions this node subscribes to.
@@ -46,7 +47,7 @@ pub enum Admission {
 }
 
 /// Another node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Peer {
     /// Its name; empty before its first heartbeat.
     pub name: String,
@@ -61,7 +62,7 @@ pub struct Peer {
 }
 
 /// Players of one peer in one region.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct PeerRegion {
     /// Sequence number of the newest message about the region.
     sequence: u64,
@@ -71,7 +72,7 @@ struct PeerRegion {
     ids: BTreeSet<u32>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Ghost {
     slot: u32,
     node: NodeId,

@@ -16,6 +16,8 @@ pub(super) enum Action {
     CheckConfig,
     PrintConfig,
     HealthCheck,
+    TakeOver,
+    BackgroundTakeover,
 }
 
 /// A flag that is not a setting.
@@ -43,6 +45,8 @@ pub static ACTIONS: &[ActionFlag] = &[
     action(Action::CheckConfig, "", "check-config", "Check the configuration as a start would, print all problems and exit"),
     action(Action::PrintConfig, "", "print-config", "Print the effective configuration as an environment file"),
     action(Action::HealthCheck, "", "health-check", "Query the health of the server that runs with this configuration"),
+    action(Action::TakeOver, "", "takeover", "Take over the players of the running server, which then exits"),
+    action(Action::BackgroundTakeover, "", "background-takeover", "Start a process with --takeover, and exit once it has taken over"),
     ActionFlag {
         short: "", long: ENV_FILE_FLAG, argument: Some("FILE"), action: None,
         help: "Read settings from a file, which overrides the environment; flags override both",

@@ -23,7 +23,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use log::LevelFilter;
@@ -41,6 +42,24 @@ impl Config {
     /// Returns the secrets in all settings, for [`crate::ops::secret::register`].
     pub fn secrets(&self) -> Vec<Secret> {
         self.values().iter().flat_map(|(setting, value)| setting.secrecy.secrets_in(value)).collect()
+    }
+
+    /// Returns the control socket: the configured one, or that in the runtime directory of the service, or else of the user, or
+    /// else in `/tmp`. `None` if none is configured and the port is unknown. Both sides of a takeover check the other's user.
+    pub fn control_socket(&self) -> Option<PathBuf> {
+        let port = self.port;
+        let directory = |variable| {
+            let paths = std::env::var_os(variable)?;
+            std::env::split_paths(&paths).next().filter(|path| path.is_absolute())
+        };
+        let of_service = || Some(directory("RUNTIME_DIRECTORY")?.join("control.sock"));
+        let of_user = || Some(directory("XDG_RUNTIME_DIR")?.join(format!("pixi-game-server-{port}.sock")));
+        let of_all = || {
+            let user = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
+            PathBuf::from(format!("/tmp/pixi-game-server-{user}-{port}.sock"))
+        };
+        let default = || (port > 0).then(|| of_service().or_else(of_user).unwrap_or_else(of_all));
+        self.control_socket.clone().or_else(default)
     }
 }
 
@@ -80,6 +99,10 @@ pub enum Command {
     CheckConfig(Config, Vec<String>),
     /// Query the health of the server that runs with this configuration.
     HealthCheck(Config),
+    /// Start a process that takes over, and wait for it.
+    BackgroundTakeover,
+    /// Take over the players of the server that runs with this configuration, and serve them; with the notices.
+    TakeOver(Config, Vec<String>),
 }
 
 /// All problems of flags and environment; `Display` writes one per line. The caller prints them and exits with 2.
@@ -140,6 +163,8 @@ pub fn parse(
         Some(Action::CheckConfig) => Command::CheckConfig(config, notices),
         Some(Action::PrintConfig) => Command::PrintConfig(render::environment(&config)),
         Some(Action::HealthCheck) => Command::HealthCheck(config),
+        Some(Action::BackgroundTakeover) => Command::BackgroundTakeover,
+        Some(Action::TakeOver) => Command::TakeOver(config, notices),
         _ => Command::Run(config, notices),
     })
 }

@@ -73,6 +73,8 @@ pub enum Allowed {
     Directory,
     /// The path of a file, which need not exist.
     File,
+    /// The path of a Unix socket.
+    Socket,
     /// The URL of a Redis server.
     RedisUrl,
     /// A shared secret.
@@ -116,6 +118,9 @@ impl fmt::Display for Allowed {
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),
             Self::File => out.write_str("the path of a file"),
+            Self::Socket => {
+                write!(out, "an absolute path of at most {} bytes", limits::SOCKET_PATH_BYTES_MAX)
+            }
             Self::RedisUrl => out.write_str("redis://[user:password@]host[:port][/db]"),
             Self::SharedSecret => {
                 let Range { start, end } = limits::CLUSTER_SECRET_BYTES;
@@ -270,6 +275,8 @@ settings! {
     LIVE COOKIE_PATH, cookie_path: String = "/" in CookiePath;
     /// Directory that keeps the positions of disconnected players across restarts
     RESTART STATE_DIR, state_dir: Option<PathBuf> = "" in Directory;
+    /// Unix socket for takeovers; unset is in the runtime directory of the service or user, or in /tmp
+    RESTART CONTROL_SOCKET, control_socket: Option<PathBuf> = "" in Socket;
     /// Redis that joins servers into one world; unset runs a single server
     RESTART CLUSTER_URL, cluster_url: Option<Secret> = "" in RedisUrl;
     /// Secret that authenticates the servers of a world; unset trusts every client of that Redis

@@ -80,6 +80,7 @@ const ALL_CHANGED: Env = &[
     ("RESUME_TTL_SEC", "86400"),
     ("COOKIE_PATH", "/game"),
     ("STATE_DIR", "/"),
+    ("CONTROL_SOCKET", "/run/game/control.sock"),
     ("CLUSTER_URL", "redis://[::1]:6380/3"),
     ("CLUSTER_SECRET", "0123456789abcdef0123456789abcdef"),
     ("CLUSTER_WORLD", "arena-2"),

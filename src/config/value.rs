@@ -9,7 +9,9 @@ use log::LevelFilter;
 use super::settings::Allowed;
 use crate::admission::origins::AllowedOrigins;
 use crate::cluster::link::Address;
-use crate::limits::{CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES_MAX};
+use crate::limits::{
+    CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX,
+};
 use crate::ops::logging::Format;
 use crate::ops::secret::Secret;
 
@@ -74,7 +76,11 @@ impl Value for PathBuf {
     /// Refuses control characters, so that a printed configuration has one line per setting.
     fn parse(allowed: Allowed, text: &str) -> Option<Self> {
         let path = Self::from(text);
-        let fits = if allowed == Allowed::Directory { path.is_dir() } else { !path.is_dir() };
+        let fits = match allowed {
+            Allowed::Directory => path.is_dir(),
+            Allowed::Socket => path.is_absolute() && text.len() <= SOCKET_PATH_BYTES_MAX,
+            _ => !path.is_dir(),
+        };
         (fits && !text.contains(char::is_control)).then_some(path)
     }
 

@@ -13,8 +13,10 @@
 //! of the work; more interest updates or larger interest sets scale the replication work. This bound prevents
 //! oscillation: restoring a level never causes the overload that would degrade it again.
 
+use serde::{Deserialize, Serialize};
+
 /// The settings of one quality level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QualityLevel {
     /// Time between two flushes of a viewer, in milliseconds.
     pub flush_interval_ms: u32,
@@ -25,7 +27,7 @@ pub struct QualityLevel {
 }
 
 /// Cumulative work of the event loop since its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// CPU time of the event loop's thread, in nanoseconds.
     pub busy_ns: u64,
@@ -38,7 +40,7 @@ pub struct Load {
 }
 
 /// Chooses the quality level. Level 0 is the configured one; higher levels are more degraded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Governor {
     levels: Vec<QualityLevel>,
     level: usize,

@@ -5,9 +5,10 @@
 
 use crate::limits::GRID_CELLS_PER_SIDE;
 use crate::world::{GridAxis, Position, World};
+use serde::{Deserialize, Serialize};
 
 /// An entity in the grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GridEntry {
     /// The entity's slot.
     pub slot: u32,
@@ -62,7 +63,7 @@ impl Rect {
 const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
 
 /// The entities by cell, as of the last rebuild.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Grid {
     columns: GridAxis,
     rows: GridAxis,

@@ -3,6 +3,9 @@
 //! The set is stored as three rows in one allocation: slots, ids and enter ticks. A delta reads the slots
 //! only, which is a third of the cache lines.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::compaction::Compactor;
 use crate::prefetch::prefetch_all;
 use crate::world::Tick;
@@ -40,6 +43,36 @@ const ROWS: usize = 3;
 
 /// Initial capacity of a row: one cache line.
 const CAPACITY_MIN: usize = 16;
+
+/// The rows as bytes: ten thousand sets of 128 members are most of a process's image.
+struct Bytes(Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl Serialize for InterestSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = vec![0; size_of_val(&*self.rows)];
+        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(&self.rows) {
+            *bytes = word.to_le_bytes();
+        }
+        (self.len, Bytes(bytes)).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for InterestSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (len, bytes) = <(u32, &[u8])>::deserialize(deserializer)?;
+        let (words, rest) = bytes.as_chunks();
+        let rows: Box<[u32]> = words.iter().map(|&word| u32::from_le_bytes(word)).collect();
+        let is_valid =
+            rest.is_empty() && rows.len().is_multiple_of(ROWS) && len as usize <= rows.len() / ROWS;
+        is_valid.then_some(Self { rows, len }).ok_or_else(|| D::Error::custom("rows of another length"))
+    }
+}
 
 impl InterestSet {
     pub(crate) fn len(&self) -> usize {

@@ -30,6 +30,7 @@ mod viewer;
 mod viewers;
 
 pub use frames::FrameCounts;
+use serde::{Deserialize, Serialize};
 pub use settings::{Settings, flush_interval};
 pub use viewer::Viewer;
 pub use viewers::Viewers;
@@ -39,7 +40,7 @@ use crate::world::{Rules, Tick, World};
 use grid::Grid;
 
 /// The world and the spatial index over it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Scene {
     /// The entities.
     pub world: World,

@@ -19,6 +19,7 @@ use super::Settings;
 use crate::prefetch::LINE_BYTES;
 use crate::world::changes::{ChangesSince, Regions, Removals};
 use crate::world::{Tick, World};
+use serde::{Deserialize, Serialize};
 
 /// Content of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub(super) enum Occasion {
 const NEVER: Tick = Tick::MAX;
 
 /// The second cache line of a viewer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[repr(align(64))]
 pub(super) struct Schedule {
     /// Changes up to and including this tick have been sent.
@@ -267,7 +268,7 @@ impl Schedule {
 
 /// Decides from 24 bytes whether a flush can be skipped. The mask of each of 10,000 viewers is tested 20 times a second in
 /// an idle world, where a cache miss on the viewer itself would dominate.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct InterestMask {
     /// Regions whose changes and movements matter to the viewer.
     regions: Regions,

@@ -5,9 +5,10 @@ use crate::limits::{
     JUMP_SYNC_PAUSE_MS, KEYFRAME_AFTER_MS, REMOVED_DWELL_MS,
 };
 use crate::world::{Pace, Tick};
+use serde::{Deserialize, Serialize};
 
 /// Intervals, limits and delays of replication.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Maximum size of an interest set.
     pub max_visible: usize,

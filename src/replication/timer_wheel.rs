@@ -1,11 +1,12 @@
 //! A timer wheel: schedules the tick of each viewer's next flush.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use crate::world::Tick;
 
 /// One bucket of slots for each coming tick. Advancing costs only as much as the buckets it opens.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TimerWheel {
     /// The buckets of the tick [`TimerWheel::first`] and of those after it. A bucket may hold stale entries:
     /// an entry counts only if [`TimerWheel::due`] names the bucket's tick.

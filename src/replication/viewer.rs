@@ -8,9 +8,10 @@ use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::changes::{ALL_REGIONS, Regions};
 use crate::world::{Tick, World};
+use serde::{Deserialize, Serialize};
 
 /// The replication state of a player: two cache lines, both cold at nearly every flush. The second is the schedule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[repr(C, align(64))]
 pub struct Viewer {
     pub(crate) slot: u32,
@@ -24,6 +25,7 @@ pub struct Viewer {
     /// Regions where changes and movements matter, as of the last interest update.
     pub(crate) regions: Regions,
     #[cfg(test)]
+    #[serde(skip)]
     pub(crate) poisoned: bool,
     pub(super) schedule: Schedule,
 }

@@ -9,14 +9,16 @@ use super::timer_wheel::{Smoothing, TimerWheel};
 use super::{Scene, Settings, Viewer};
 use crate::prefetch::prefetch;
 use crate::world::{Position, Tick, World};
+use serde::{Deserialize, Serialize};
 
 /// All viewers, by the slot of their player.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Viewers {
     by_slot: Vec<Option<Box<Viewer>>>,
     /// Interest mask of each slot.
     masks: Vec<InterestMask>,
     settings: Settings,
+    #[serde(skip)]
     scratch: Scratch,
     /// Sum of the sizes of all interest sets.
     visible_total: usize,
@@ -38,7 +40,7 @@ pub(super) type Assignment = (Box<Viewer>, FlushKind);
 ///
 /// Viewers are sorted by horizontal bands of the world and, within a band, from left to right. Neighbors have
 /// overlapping interest sets, so the entity states they read are still cached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct RoundEntry(u64);
 
 /// Number of interest masks to prefetch ahead.

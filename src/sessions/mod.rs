@@ -11,6 +11,7 @@ mod saved_player;
 pub mod store;
 mod token;
 
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 
 use crate::limits::{RECONNECT_INTERVAL_MS, SESSION_TTL_S_MAX, SESSIONS_SAVED_MAX};
@@ -35,7 +36,7 @@ pub enum Lookup<P> {
 ///
 /// Every session has a current token and at most one previous token; `previous` maps a previous token to the current one, so it
 /// never has more entries than there are sessions.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Sessions<P> {
     ttl_ms: u64,
     active: HashMap<SessionToken, Active<P>>,
@@ -44,10 +45,11 @@ pub struct Sessions<P> {
     /// Disconnect times on the clock of [`clock_ms`], oldest first, at most [`SESSIONS_SAVED_MAX`]. Entries are not removed when
     /// their session reconnects or disconnects again; a stale entry no longer matches the session's disconnect time.
     expiry_queue: VecDeque<(u64, SessionToken)>,
+    #[serde(skip)]
     backend: Backend,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Active<P> {
     player: P,
     /// Time of the last reconnect; `None` for a new session.
@@ -56,7 +58,7 @@ struct Active<P> {
     previous: Option<SessionToken>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Disconnected {
     /// Disconnect time, on the clock of [`clock_ms`].
     at_ms: u64,
@@ -65,8 +67,9 @@ struct Disconnected {
 }
 
 /// Storage that outlives the process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Backend {
+    #[default]
     None,
     /// A file of this host.
     File(Store),
@@ -124,6 +127,11 @@ impl<P: Copy> Sessions<P> {
             Backend::Bus(waiting) => std::mem::take(waiting),
             _ => Vec::new(),
         }
+    }
+
+    /// Replaces the backend by that of `other`, and the TTL. The old backend is written and closed.
+    pub fn continue_with(&mut self, other: Self) {
+        (self.backend, self.ttl_ms) = (other.backend, other.ttl_ms);
     }
 
     /// Sets the TTL, in seconds; it also applies to players that are already disconnected.

@@ -2,9 +2,10 @@
 
 use crate::limits::RECONNECT_INTERVAL_MS;
 use crate::world::ReconciliationBudget;
+use serde::{Deserialize, Serialize};
 
 /// State of a player that survives a disconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPlayer {
     /// Units from the left edge of the world.
     pub x: u16,

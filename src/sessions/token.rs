@@ -1,5 +1,6 @@
 //! Session token: 128 random bits in a cookie.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Prefix of the cookie's name; the port follows. Browsers scope cookies by host and not by port, so two servers on one host
@@ -10,7 +11,7 @@ const COOKIE_PREFIX: &str = "pixi_resume_";
 const DIGITS: usize = 32;
 
 /// A bearer token for one session. It is never logged or displayed; `Debug` omits the value.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionToken(u128);
 
 impl SessionToken {

@@ -4,9 +4,10 @@
 //! always valid; encoders append whole frames, header included.
 
 use super::websocket::{begin_binary_frame, short_binary_header};
+use serde::{Deserialize, Serialize};
 
 /// A validated client message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMessage {
     /// Accepted and ignored: the upgrade has already added the player.
     Join,
@@ -30,7 +31,7 @@ pub enum ClientMessage {
 }
 
 /// The player's new movement vector, and the position claimed by its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Direction of movement.
     pub vector: Vector,
@@ -41,7 +42,7 @@ pub struct Move {
 }
 
 /// A position claimed by a client: any 32-bit numbers, inside the world or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Units from the left edge.
     pub x: u32,
@@ -50,7 +51,7 @@ pub struct Claim {
 }
 
 /// A movement vector: each axis is -1, 0 or 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Vector {
     dx: i8,
     dy: i8,
@@ -75,7 +76,7 @@ impl Vector {
 }
 
 /// The direction a player faces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Facing {
     /// Towards smaller x.
     Left,

@@ -11,6 +11,7 @@
 //! why it rejects a close frame. [`WebSocket`] reads the payload, and tungstenite sends the reply.
 
 mod frame_check;
+mod incomplete;
 
 use std::io::{self, Read, Write};
 
@@ -24,12 +25,15 @@ use super::message::{ClientMessage, DecodeError, decode};
 use crate::limits::{CONTROL_PAYLOAD_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::prefetch::prefetch;
 use frame_check::{CLOSE, FrameCheck, OPCODE, PONG};
+use incomplete::Incomplete;
 
 /// One connection's framing state.
 #[derive(Debug)]
 pub struct WebSocket {
     context: WebSocketContext,
     check: FrameCheck,
+    /// Allocated only while a message or frame is incomplete.
+    incomplete: Option<Box<Incomplete>>,
 }
 
 /// An event decoded from the peer's bytes.
@@ -103,7 +107,11 @@ impl WebSocket {
             .max_write_buffer_size(usize::MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(CONTROL_PAYLOAD_BYTES_MAX));
-        Self { context: WebSocketContext::new(Role::Server, Some(config)), check: FrameCheck::new() }
+        Self {
+            context: WebSocketContext::new(Role::Server, Some(config)),
+            check: FrameCheck::new(),
+            incomplete: None,
+        }
     }
 
     /// Returns the next event and advances `input` past the consumed bytes. Returns `None` when all bytes are
@@ -118,7 +126,8 @@ impl WebSocket {
         if let Some(payload) = self.check.take_unfragmented(input) {
             return Ok(Some(event_of(&payload)));
         }
-        let mut memory = MemoryStream { input, out, check: &mut self.check };
+        let mut memory =
+            MemoryStream { input, out, check: &mut self.check, incomplete: &mut self.incomplete };
         match self.context.read(&mut memory) {
             Ok(Message::Binary(payload)) => Ok(Some(event_of(&payload))),
             Ok(Message::Ping(_)) => {
@@ -145,7 +154,8 @@ impl WebSocket {
 
     /// Appends a ping without payload.
     pub fn ping(&mut self, out: &mut Vec<u8>) {
-        let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
+        let Self { check, incomplete, .. } = self;
+        let mut memory = MemoryStream { input: &mut &[][..], out, check, incomplete };
         // Fails only after a close was sent, when a ping has no purpose.
         let _ = self.context.write(&mut memory, Message::Ping(Bytes::new()));
     }
@@ -156,7 +166,8 @@ impl WebSocket {
     }
 
     fn send_close(&mut self, frame: Option<CloseFrame>, out: &mut Vec<u8>) {
-        let mut memory = MemoryStream { input: &mut &[][..], out, check: &mut self.check };
+        let Self { check, incomplete, .. } = self;
+        let mut memory = MemoryStream { input: &mut &[][..], out, check, incomplete };
         // `MemoryStream` accepts every byte, and a second close sends nothing.
         let _ = self.context.close(&mut memory, frame);
     }
@@ -212,6 +223,7 @@ struct MemoryStream<'a, 'b> {
     input: &'a mut &'b [u8],
     out: &'a mut Vec<u8>,
     check: &'a mut FrameCheck,
+    incomplete: &'a mut Option<Box<Incomplete>>,
 }
 
 impl Read for MemoryStream<'_, '_> {
@@ -221,6 +233,7 @@ impl Read for MemoryStream<'_, '_> {
         let passed;
         (passed, *self.input) = self.input.split_at(self.check.pass(&self.input[..most]));
         let [first, ..] = *passed else { return Err(io::ErrorKind::WouldBlock.into()) };
+        Incomplete::note(self.incomplete, passed, begins_frame, self.check);
         buffer[..passed.len()].copy_from_slice(passed);
         if begins_frame && first & OPCODE == CLOSE {
             buffer[0] = first ^ CLOSE ^ PONG;

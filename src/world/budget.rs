@@ -4,6 +4,7 @@
 //! without a stored budget starts with an empty one.
 
 use crate::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
+use serde::{Deserialize, Serialize};
 
 /// Capacity of the budget, in thousandths of a unit.
 const FULL_MILLI: u16 = {
@@ -15,7 +16,7 @@ const FULL_MILLI: u16 = {
 };
 
 /// A reconciliation budget outside a world. It does not depend on the tick rate, so every node can use it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReconciliationBudget {
     milli: u16,
 }

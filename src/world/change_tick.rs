@@ -1,10 +1,11 @@
 //! Change ticks: the tick in which a field changed last.
 
 use super::Tick;
+use serde::{Deserialize, Serialize};
 
 /// The tick whose end makes a change visible to viewers, truncated to 32 bits to keep the entity state small.
 /// Comparisons wrap: after 2^30 ticks, half a year at 60 Hz, an old change can appear new and is sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChangeTick(u32);
 
 impl ChangeTick {
@@ -37,7 +38,7 @@ impl ChangeTick {
 /// The change ticks of an entity's fields, read only if the [`EntityState`] shows a need.
 ///
 /// [`EntityState`]: super::entity_state::EntityState
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChangeTicks {
     pub(super) vector: ChangeTick,
     pub(super) facing: ChangeTick,

@@ -40,9 +40,10 @@ pub use super::dirty_regions::{ALL_REGIONS, Regions};
 use super::dirty_set::{DirtySet, DirtySlots};
 use super::entity_state::EntityState;
 use super::{Position, Tick};
+use serde::{Deserialize, Serialize};
 
 /// The structures that record changes, except for the change ticks in each [`EntityState`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Changes {
     pub(super) regions: DirtyRegions,
     slots: DirtySet,
@@ -52,7 +53,7 @@ pub(super) struct Changes {
 
 /// Number of entities removed since the start. While it stays equal, every occupied slot keeps its entity. The lower 32
 /// bits suffice: no slot is remembered for as long as it takes to remove 2^32 entities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Removals(u32);
 
 impl Changes {

@@ -3,6 +3,8 @@
 
 use super::grid_axis::GridAxis;
 use super::{Position, Tick};
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
 
 /// Regions along one side of the world. Its square is the number of bits in a mask.
 const REGIONS_PER_SIDE: u32 = 8;
@@ -17,11 +19,13 @@ pub type Regions = u64;
 pub const ALL_REGIONS: Regions = Regions::MAX;
 
 /// For each of the last ticks, the regions with a change (vector, facing, attack, removal, jump), and with a move or join.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct DirtyRegions {
     columns: GridAxis,
     rows: GridAxis,
+    #[serde(with = "BigArray")]
     changed: [Regions; TICKS_KEPT],
+    #[serde(with = "BigArray")]
     moved: [Regions; TICKS_KEPT],
     /// The tick in progress. New changes are recorded in its entry of both rings.
     newest: Tick,

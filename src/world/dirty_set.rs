@@ -1,6 +1,7 @@
 //! The entities that changed in the last ticks, one bit per slot: a kilobyte answers for ten thousand players.
 
 use super::Tick;
+use serde::{Deserialize, Serialize};
 
 /// Closed ticks that are kept. A query about an older tick reports every entity as changed.
 const TICKS_KEPT: usize = 16;
@@ -8,7 +9,7 @@ const TICKS_KEPT: usize = 16;
 const BITS: usize = u64::BITS as usize;
 
 /// The slots that changed, accumulated over the last ticks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct DirtySet {
     /// Changes of the tick in progress.
     open: Vec<u64>,

@@ -7,6 +7,7 @@ mod lingering;
 mod sessions;
 mod types;
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use super::Tick;
@@ -24,7 +25,7 @@ use ghosts::HeldSlots;
 use lingering::{Lingering, Presence};
 pub use types::{Ack, Input, Position, Rules, Spawn, State, Vector};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Player {
     /// Tick in which the attack ends unless the client ends it first; [`NEVER`] while not attacking.
     attack_until: Tick,
@@ -46,7 +47,7 @@ const SYNC_MS: u32 = 5_000;
 
 /// All entities, in parallel arrays by slot. A slot is reused after its entity is removed; an id never is. A slot and an
 /// id together therefore identify an entity permanently.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct World {
     rules: Rules,
     cadence: Cadence,
@@ -339,6 +340,16 @@ impl World {
     /// Returns the rules of this world.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Changes the rules for the next inputs and ticks.
+    ///
+    /// # Panics
+    /// If the size of the world or the tick rate changes.
+    pub fn set_rules(&mut self, rules: Rules) {
+        let fixed = |rules: &Rules| (rules.width, rules.height, rules.pace.tick_rate_hz);
+        assert_eq!(fixed(&rules), fixed(&self.rules), "these can't change");
+        self.rules = rules;
     }
 
     /// Returns the number of closed ticks. Changes with a change tick up to this one are complete.

@@ -3,13 +3,14 @@
 use super::change_tick::ChangeTick;
 use super::reconciliation::Point;
 use super::{Position, State, Tick, Vector};
+use serde::{Deserialize, Serialize};
 
 /// Id of a vacant slot; no entity has it.
 pub(super) const VACANT: u32 = 0;
 
 /// The replicated state of an entity, in 16 bytes. Interest updates read it for every candidate, and deltas for every
 /// changed entity: millions of reads per second, each of which loads a cache line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct EntityState {
     /// The entity's id, or [`VACANT`].
     pub(super) id: u32,
@@ -116,7 +117,7 @@ impl EntityState {
 }
 
 /// Two axes of two bits, three flags, and from bit [`CHANGE_TICK`] on the lower bits of the last other change's tick.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Details(u32);
 
 const DX: u32 = 0;

@@ -13,9 +13,10 @@ use crate::limits::{
     EXTRAPOLATION_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE, JUMP_INTERVAL_MS, JUMP_SYNC_PAUSE_MS,
     JUMPS_MAX,
 };
+use serde::{Deserialize, Serialize};
 
 /// The intervals and distances of the extrapolation; times in ticks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cadence {
     /// Time between two flushes of a viewer.
     pub(super) flush: Tick,
@@ -49,7 +50,7 @@ impl Cadence {
 }
 
 /// The drawn position of one player, its error and its jump allowance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Extrapolation {
     /// Position drawn by a viewer that receives each vector without delay.
     at: Position,
@@ -65,7 +66,7 @@ pub(super) struct Extrapolation {
 }
 
 /// A model viewer, flushed once per flush interval at its own phase.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct LateViewer {
     received: Vector,
     /// Distance of the position it draws from [`Extrapolation::at`], in units times [`PARTS`].

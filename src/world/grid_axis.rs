@@ -1,7 +1,9 @@
 //! One axis of a uniform grid over the world.
 
+use serde::{Deserialize, Serialize};
+
 /// Maps a coordinate to a cell along one axis, by the reciprocal: a division per moving entity would dominate a tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GridAxis {
     /// Cells per unit, as a fixed-point number with 32 fractional bits.
     per_unit: u64,

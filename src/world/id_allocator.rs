@@ -1,11 +1,12 @@
 //! Allocates ids for new players. Ids only grow, and none is used twice.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use crate::limits::PLAYER_ID_FIRST;
 
 /// The id ranges still available: one in use and one in reserve.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct IdAllocator {
     current: Range<u32>,
     reserve: Range<u32>,

@@ -2,10 +2,11 @@
 
 use super::Tick;
 use crate::limits::CLIENT_STEPS_PER_S;
+use serde::{Deserialize, Serialize};
 
 /// Converts ticks into distance. From the start of tick 0 to the start of tick n, a moving entity covers
 /// `floor(n * speed / rate)` units: each step is an integer, and the average speed is exact at every tick rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
     /// Ticks per second.
     pub tick_rate_hz: u32,

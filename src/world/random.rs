@@ -2,7 +2,9 @@
 //! version. Libraries don't promise that across versions for their small, fast generators. The algorithm is
 //! `SplitMix64` by Steele, Lea and Flood (OOPSLA 2014).
 
-#[derive(Debug, Clone)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SplitMix64 {
     state: u64,
 }

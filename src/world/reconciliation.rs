@@ -8,9 +8,10 @@
 use super::budget::ReconciliationBudget;
 use super::{Position, Tick};
 use crate::limits::{CLAIM_DISTANCE_MAX, RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
+use serde::{Deserialize, Serialize};
 
 /// A point in world units. Signed, so that differences cannot underflow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Point {
     /// Units from the left edge.
     pub x: i32,
@@ -37,7 +38,7 @@ impl Point {
 }
 
 /// The reconciliation state of one player.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reconciliation {
     /// Position on which client and server last agreed.
     anchor: Point,

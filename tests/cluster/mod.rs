@@ -9,6 +9,7 @@ mod reconnects;
 mod redis;
 mod relay;
 mod secret;
+mod takeover;
 
 use game_client::{ClientMessage, Facing, PlayerId, State, Vector};
 use nix::sys::signal::Signal;

@@ -103,6 +103,34 @@ test('the page reconnects after a restart of the server', async (t) => {
   await until('the player to walk', async () => (await own(page)).state === 'moving');
 });
 
+test('a page plays on through three takeovers without reconnecting', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const settings = { ...TOGETHER, CONTROL_SOCKET: join(directory, 'control.sock') };
+  const first = await serve(t, settings);
+  const { open, complaints } = await browse(t);
+  const page = await open(first.url);
+  const witness = await open(first.url);
+  const { id } = await own(page);
+  let last = first.process;
+  for (const key of ['ArrowDown', 'ArrowRight', 'ArrowDown']) {
+    const before = await own(page);
+    await page.keyboard.down(key);
+    const next = run(t, 'pixi-game-server', ['--takeover'], { HOST: '127.0.0.1', PORT: String(first.port), ...settings });
+    await until('the old process to end', () => last.exitCode === 0);
+    last = next;
+    await until('a walk', async () => apart(await own(page), before) > 60);
+    await page.keyboard.up(key);
+    const agree = async () => {
+      const [here, there] = [await own(page), await other(witness, id)];
+      return here.state === 'idle' && there && apart(here, there) < 0.5;
+    };
+    await until('the same picture on both pages', agree);
+  }
+  assert.equal((await own(page)).id, id, 'the same player');
+  assert.deepEqual(complaints, []);
+});
+
 test('a player keeps its position after a reload of the page and a restart of the server', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
   t.after(() => rm(directory, { recursive: true }));

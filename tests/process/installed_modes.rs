@@ -155,6 +155,8 @@ fn folders_may_have_special_characters() {
     let text = fs::read_to_string(&unit).expect("the unit");
     let line = "ExecStart=\"/opt/a & b|c 100%%/bin/pixi-game-server\" --env-file \"/etc/x & y/pixi-game-server.env\"";
     assert!(text.lines().any(|found| found == line), "{text}");
+    let reload = format!("{} --background-takeover", line.replace("ExecStart=", "ExecReload="));
+    assert!(text.lines().any(|found| found == reload), "{text}");
     assert!(text.contains("# `") || text.contains("/etc/x & y/pixi-game-server.env, as far"), "{text}");
     let output = Command::new(program("systemd-analyze")).args(["verify", "--man=no"]).arg(&unit).output();
     let output = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();

@@ -8,15 +8,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{env, iter};
 
 use game_client::Vector;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use pixi_game_server::ops::crash::PANICKED;
 use seccompiler::{BpfMap, TargetArch, apply_filter, compile_from_json};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::fault::{Fault, send_request};
 use super::unit;
 use crate::support::http::get;
+use crate::support::process::send_signal;
 use crate::support::raw::Raw;
 use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
@@ -37,6 +38,7 @@ const HELPER: &str = "process::sandbox::enter_the_sandbox";
 
 const FILTER_VARIABLE: &str = "TEST_SECCOMP_FILTER";
 const PROGRAM_VARIABLE: &str = "TEST_PROGRAM";
+const ARGUMENT_VARIABLE: &str = "TEST_ARGUMENT";
 
 /// `PROT_WRITE` and `PROT_EXEC`.
 const WRITE_AND_EXECUTE: u32 = 6;
@@ -71,6 +73,7 @@ fn rules(name: &str) -> Vec<Value> {
             .iter()
             .flat_map(|line| line.split_whitespace())
             .map(|family| match family {
+                "AF_UNIX" => with(0, &json!("eq"), 1),
                 "AF_INET" => with(0, &json!("eq"), 2),
                 "AF_INET6" => with(0, &json!("eq"), 10),
                 other => panic!("unknown rule {other}"),
@@ -129,10 +132,12 @@ fn enter_the_sandbox() {
     let rules: Vec<Value> = serde_json::from_str(&env::var(FILTER_VARIABLE).unwrap()).unwrap();
     let filter = compile(&rules).expect("the caller has compiled every rule");
     apply_filter(&filter["server"]).expect("the filter is applied");
-    assert!(UnixDatagram::unbound().is_err(), "an address family that the unit does not allow");
+    let netlink = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::empty(), None);
+    assert!(netlink.is_err(), "an address family that the unit does not allow");
     let error = Command::new(env::var_os(PROGRAM_VARIABLE).unwrap())
         .env_remove(FILTER_VARIABLE)
         .env_remove(PROGRAM_VARIABLE)
+        .args(env::var(ARGUMENT_VARIABLE).ok())
         .exec();
     panic!("the server does not start: {error}");
 }
@@ -226,4 +231,30 @@ fn a_panic_under_the_unit_restrictions_logs_a_last_line() {
     drop(fault);
     assert_eq!(server.wait_for_exit().code(), Some(i32::from(PANICKED)));
     let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
+fn a_takeover_works_under_the_unit_restrictions() {
+    let (folder, next) = (public_folder("takeover"), public_folder("takeover-next"));
+    let socket = folder.join("control.sock");
+    let settings = Settings::new().set("CONTROL_SOCKET", socket.to_str().expect("UTF-8"));
+    let settings = settings.set("STATE_DIR", folder.to_str().expect("UTF-8")).set("LOG_FILE", "log");
+    let mut old = Server::run_logging_to(command(&settings, &folder), &folder.join("log"));
+    let mut clients = Client::join_many(&old, 20, crate::support::client::replica_options());
+    let mut takeover = command(&settings, &next);
+    takeover.env(ARGUMENT_VARIABLE, "--background-takeover").stdout(Stdio::null()).stderr(Stdio::null());
+    assert_eq!(takeover.status().expect("it ran").code(), Some(0));
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    for client in &mut clients {
+        client.step(Vector::RIGHT);
+    }
+    wait_for_acks(&mut clients);
+    assert!(clients.iter().all(|client| !client.ended));
+    let new = proc::pid_with_open(&next.join("log"));
+    send_signal(new, Signal::SIGTERM);
+    wait_until("the new process to end", || !proc::exists(new));
+    for folder in [folder, next] {
+        let log = fs::read_to_string(folder.join("log")).expect("a log");
+        assert!(!log.contains("[WARN]") && !log.contains("[ERROR]"), "{log}");
+    }
 }

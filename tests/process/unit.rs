@@ -65,6 +65,9 @@ fn the_unit_has_its_key_settings() {
         ("CapabilityBoundingSet", ""),
         ("MemoryDenyWriteExecute", "yes"),
         ("Restart", "on-failure"),
+        ("Type", "notify"),
+        ("NotifyAccess", "all"),
+        ("RuntimeDirectory", "pixi-game-server"),
     ] {
         assert_eq!(values(key), [value], "{key}");
     }

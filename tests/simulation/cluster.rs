@@ -197,6 +197,9 @@ impl Cluster {
             let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
             let mut cluster = Self::start(seed, has_forger, &mut pool);
             cluster.begin_chaos();
+            for member in &mut cluster.nodes {
+                member.simulation.host.has_handovers = true;
+            }
             for _ in 0..CHAOS_TICKS {
                 cluster.act_randomly();
                 cluster.step(&mut pool);

@@ -22,6 +22,7 @@ mod cluster;
 mod crowd;
 mod faults;
 mod forger;
+mod handover;
 mod honest;
 mod hostile;
 pub mod machine;
@@ -51,6 +52,9 @@ const SETTLE_TICKS: u64 = 10 * TICK_RATE_HZ;
 
 /// Time after which the server has forgotten every client that is gone, in ticks.
 const FAREWELL_TICKS: u64 = 5 * TICK_RATE_HZ;
+
+/// Ticks between two handovers to another process, on average.
+const HANDOVER_ONE_IN: u64 = 150;
 
 /// Milliseconds from a tick to the moment in between at which clients' bytes arrive.
 const BETWEEN_TICKS_MS: u64 = 8;
@@ -113,6 +117,9 @@ impl Simulation {
         let now_ms = self.now_ms();
         for peer in &mut self.peers {
             peer.act(now_ms, &mut self.random);
+        }
+        if self.host.has_handovers && self.random.chance(HANDOVER_ONE_IN) {
+            self.host.hand_over(pool);
         }
         self.exchange(|host| host.run_for(BETWEEN_TICKS_MS * NS_PER_MS, pool));
         self.exchange(|host| host.run_for(host.next_tick_ns() + NS_PER_MS, pool));
@@ -187,6 +194,7 @@ impl Simulation {
     }
 
     fn run(mut self) {
+        self.host.has_handovers = true;
         std::thread::scope(|scope| {
             let mut pool = Pool::spawn_with(scope, 2, 8).expect("threads");
             for _ in 0..CHAOS_TICKS {
@@ -290,7 +298,7 @@ fn the_same_seed_gives_the_same_run() {
             }
         });
         let machine = simulation.host.core.system();
-        (machine.kernel.bytes_out.get(), machine.kernel.fingerprint.get())
+        machine.kernel.fingerprints.take()
     };
     assert_eq!(fingerprint(), fingerprint());
 }

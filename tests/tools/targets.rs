@@ -74,7 +74,7 @@ impl Environment {
 }
 
 /// Targets and their expected output. They must succeed, unless the output is an error.
-const TARGETS: [(&str, &str); 35] = [
+const TARGETS: [(&str, &str); 36] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
@@ -103,6 +103,7 @@ const TARGETS: [(&str, &str); 35] = [
     ("bench-hostile PAIRS=0", "PAIRS=0: expected"),
     ("bench-amplification VIEWERS=0", "VIEWERS=0: expected"),
     ("bench-cluster PARTS=all", "PARTS=all: expected"),
+    ("bench-takeover TAKEOVERS=0", "TAKEOVERS=0: expected"),
     ("cluster-demo PORT=0", "PORT=0: expected"),
     ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),
     ("monitor SERVER=nowhere:x", "nowhere:x"),
@@ -114,8 +115,10 @@ const TARGETS: [(&str, &str); 35] = [
 
 /// Targets tested elsewhere: in `install`, in `package`, in tests below, with Artillery's players, by `make test`, or by
 /// hand (one of these installs a program, and one measures the speed of a browser).
-const ELSEWHERE: [&str; 8] =
-    ["install", "deb", "run", "sbom", "artillery-test", "artillery-quick", "test-page", "bench-page"];
+const ELSEWHERE: [&str; 9] = [
+    "install", "deb", "run", "takeover", "sbom", "artillery-test", "artillery-quick", "test-page",
+    "bench-page",
+];
 
 #[test]
 fn every_target_works() {
@@ -146,14 +149,20 @@ fn every_target_has_help_and_a_test() {
 }
 
 #[test]
-fn make_run_builds_and_serves() {
+fn make_run_builds_and_serves_and_make_takeover_continues() {
     let environment = Environment::new("run");
     let port = free_port();
-    let mut command = environment.make("run");
-    command.env("PORT", port.to_string()).env("HOST", "127.0.0.1");
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("make runs");
+    let start = |target| {
+        let mut command = environment.make(target);
+        command.env("PORT", port.to_string()).env("HOST", "127.0.0.1");
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("make runs")
+    };
+    let mut first = start("run");
     let address = ([127, 0, 0, 1], port).into();
     wait_until("the server", || std::net::TcpStream::connect(address).is_ok());
+    assert_eq!(get(address, "/health").status, 200);
+    let mut child = start("takeover");
+    assert!(first.wait().expect("make ends").success());
     assert_eq!(get(address, "/health").status, 200);
     let [server] = proc::children(child.id())[..] else { panic!("make has one child") };
     send_signal(server, Signal::SIGTERM);

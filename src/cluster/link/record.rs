@@ -1,10 +1,12 @@
 //! Sessions stored on the bus, for players that reconnect to another node.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::message::NodeId;
 use crate::sessions::{SavedPlayer, SessionToken};
 
 /// A stored session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Current token of the session; it may be newer than the presented one.
     pub token: SessionToken,

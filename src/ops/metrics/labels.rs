@@ -1,5 +1,7 @@
 //! Labels of counters: enums of label values, and one counter per value.
 
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
 use std::{
     marker::PhantomData,
     ops::{Index, IndexMut},
@@ -18,8 +20,9 @@ pub trait Kind: Copy + 'static {
 }
 
 /// One counter per kind: `metrics.closed[Closed::Idle] += 1`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Counters<K, const N: usize> {
+    #[serde(with = "BigArray")]
     counts: [u64; N],
     kinds: PhantomData<K>,
 }

@@ -7,6 +7,8 @@ mod labels;
 mod render;
 mod window;
 
+use serde::{Deserialize, Serialize};
+
 pub use labels::{Closed, Counters, FrameOut, Kind, ProtocolViolation, Reconnect, Refused, Truncation};
 pub use render::{Format, health_json, render};
 use render::{Metric, Value};
@@ -59,7 +61,7 @@ macro_rules! metrics {
         : $kind:tt $(= $key:literal)? $(as $name:literal)?;
     )+) => {
         /// Counters since the start. The caller increments the public fields.
-        #[derive(Debug, Default)]
+        #[derive(Debug, Default, Serialize, Deserialize)]
         pub struct Metrics {
             $($(#[doc = $help] pub $metric: field!($kind),)?)+
             bus_delays: Histogram,
@@ -134,6 +136,10 @@ metrics! {
     ticks.max_ns: Gauge = "tick_max_ns";
     /// Ticks run.
     fn ticks_total: Counter;
+    /// Takeovers by which the game came to this process, all processes before it included.
+    metrics.takeovers_total: Counter;
+    /// Takeovers that failed: the old process went on.
+    metrics.takeovers_failed_total: Counter;
     /// Ticks more than three periods late, which a later step made up for.
     metrics.ticks_skipped_total: Counter;
     /// Fraction of the last 5 s in which the event loop was busy.

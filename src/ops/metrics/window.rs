@@ -1,5 +1,6 @@
 //! Sliding windows over tick durations and rates. The constants here bound the memory; the caller passes times in.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Ticks in the window of the percentiles: 17 s at 60 Hz.
@@ -26,14 +27,14 @@ pub struct TickPercentiles {
     pub max_ns: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Tick {
     ended_ns: u64,
     duration_ns: u64,
 }
 
 /// The last ticks, and a histogram of all ticks since the start.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TickWindow {
     /// At most [`TICKS_KEPT`], the newest last.
     last: VecDeque<Tick>,
@@ -77,17 +78,20 @@ impl TickWindow {
     }
 }
 
+/// Buckets of a [`Histogram`].
+const BUCKETS: usize = 13;
+
 /// Histogram of durations since the start.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Histogram {
     /// One count per bucket; the last counts durations above all bounds.
-    counts: [u64; Self::BOUNDS_NS.len() + 1],
+    counts: [u64; BUCKETS],
     sum_ns: u64,
 }
 
 impl Histogram {
     /// Inclusive upper bounds of the buckets, in nanoseconds. 16.7 ms is the tick period at 60 Hz.
-    const BOUNDS_NS: [u64; 12] = [
+    const BOUNDS_NS: [u64; BUCKETS - 1] = [
         100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 16_700_000, 25_000_000,
         50_000_000, 100_000_000, 250_000_000,
     ];
@@ -115,7 +119,7 @@ impl Histogram {
 }
 
 /// The counters from which the rates are computed, at one point in time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct LoadSample {
     pub(super) at_ns: u64,
     pub(super) messages_in_total: u64,
@@ -123,7 +127,7 @@ pub(super) struct LoadSample {
 }
 
 /// Load samples of the last seconds, one per second.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct LoadWindow {
     /// At most [`SAMPLES_KEPT`], the newest last, at least a second apart.
     samples: VecDeque<LoadSample>,

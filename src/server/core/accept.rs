@@ -5,6 +5,8 @@
 use std::io;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::{Connection, ConnectionClass, Http, Phase};
 use super::displacement::Activity;
 use super::gate::Room;
@@ -23,7 +25,7 @@ use crate::ops::metrics::{Refused, Truncation};
 use crate::wire::http::{Response, Status};
 
 /// Whether connections wait at the listeners.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listeners {
     public: Backlog,
     admin: Option<Backlog>,
@@ -33,7 +35,7 @@ pub(super) struct Listeners {
 }
 
 /// The connections that wait at a listener.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Backlog {
     /// The backlog may hold connections. As readiness is edge-triggered, only a blocking `accept` clears the flag.
     ready: bool,
@@ -50,6 +52,14 @@ impl Backlog {
 }
 
 impl Listeners {
+    /// Continues in another process, to which the next connections may have come already.
+    pub(super) fn resume(&mut self) {
+        self.public.ready = true;
+        if let Some(admin) = &mut self.admin {
+            admin.ready = true;
+        }
+    }
+
     pub(super) fn new(has_admin: bool) -> Self {
         let admin = has_admin.then_some(Backlog::NEW);
         Self { public: Backlog::NEW, admin, alternation: Alternation::default(), log_exhaustion_at_ms: 0 }

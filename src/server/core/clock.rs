@@ -3,6 +3,7 @@
 //!
 //! Invariants: `polled_ns <= slept_ns <= now_ns`, `not_ready_ns <= polled_ns`, and `paused_ns <= now_ns - started_ns`.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::run_clock::RunClock;
@@ -13,7 +14,7 @@ use crate::wire::http::Date;
 pub(super) const NS_PER_MS: u64 = 1_000_000;
 
 /// The time as of the last wake-up, in nanoseconds of the system's monotonic clock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Clock {
     started_ns: u64,
     /// Off-CPU time since the start that counts as suspension.
@@ -27,6 +28,7 @@ pub(super) struct Clock {
     /// The last wake-up.
     now_ns: u64,
     cpu: RunClock,
+    #[serde(skip)]
     wall: WallClock,
 }
 

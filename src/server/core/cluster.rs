@@ -1,7 +1,8 @@
 //! The event loop's side of the cluster: receives messages of other nodes between events, and publishes after each tick.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
 
 use super::system::System;
 use super::{Core, close, takeover};
@@ -19,9 +20,11 @@ use crate::sessions::{SessionEntry, SessionToken};
 use crate::wire::websocket::Code;
 
 /// This node's membership in a cluster.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(serialize = "", deserialize = "B: Default"))]
 pub struct Cluster<B> {
     node: Node,
+    #[serde(skip)]
     link: B,
     health: Health,
     intake: Intake,
@@ -35,7 +38,7 @@ pub struct Cluster<B> {
 }
 
 /// Whether the bus connects this node with others. Times are in milliseconds of the loop's clock.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Health {
     /// Generation of the link's connection, as of the last tick.
     generation: u64,
@@ -48,7 +51,7 @@ struct Health {
 }
 
 /// The budget of bus messages.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Intake {
     /// The link may hold messages that exceeded the budget of the last turn.
     has_backlog: bool,
@@ -69,6 +72,23 @@ impl<B: Bus> Cluster<B> {
             outgoing: Vec::new(),
             fetches: Vec::new(),
         }
+    }
+
+    /// Continues the membership of another process with this link. Its first connection counts as a new one, so peers are
+    /// asked for everything again.
+    pub(super) fn continue_from(self, image: Cluster<()>) -> Self {
+        let Cluster { node, health, intake, round_due_ms, lease_due_ms, outgoing, fetches, .. } = image;
+        let health = Health { generation: u64::MAX, ..health };
+        let cluster =
+            Self { node, link: self.link, health, intake, round_due_ms, lease_due_ms, outgoing, fetches };
+        cluster.subscribe();
+        cluster
+    }
+
+    /// Subscribes the link to the regions in which this node has viewers.
+    fn subscribe(&self) {
+        let regions = self.node.remote().subscriptions().iter().map(Channel::Region);
+        self.link.subscribe(regions.chain([Channel::All]).collect());
     }
 
     pub(super) fn node(&self) -> &Node {
@@ -203,9 +223,7 @@ pub(super) fn publish_to_bus<S: System>(core: &mut Core<S>) {
             log::info!("cluster: peer {name} timed out");
         }
         if is_other {
-            let regions = cluster.node.remote().subscriptions().iter().map(Channel::Region);
-            let channels: BTreeSet<Channel> = regions.chain([Channel::All]).collect();
-            cluster.link.subscribe(channels);
+            cluster.subscribe();
         }
         // A node that has announced its shutdown publishes nothing more.
         if cluster.is_up() && !is_draining {

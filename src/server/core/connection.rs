@@ -1,5 +1,6 @@
 //! One connection: socket, protocol phase, outbox and readiness.
 
+use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Read, Write};
 
 use super::deferred::Deferred;
@@ -18,9 +19,11 @@ use crate::wire::websocket::WebSocket;
 
 /// A connection from accept to reap. Everything that a write to a player needs fits one cache line; state that only messages need
 /// is boxed. With ten thousand connections every visit misses the cache, so the number of lines touched is the cost.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(serialize = "", deserialize = "S: Default"))]
 pub struct Connection<S> {
     /// Non-blocking socket.
+    #[serde(skip)]
     pub stream: S,
     /// Protocol phase.
     pub phase: Phase,
@@ -43,7 +46,7 @@ pub struct Connection<S> {
 const _: () = assert!(size_of::<Option<Entry<Connection<i32>>>>() == 64, "a connection fits a cache line");
 
 /// The socket's input side. Readiness is edge-triggered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Input {
     /// Nothing to read until the next readiness.
     Drained,
@@ -56,7 +59,7 @@ enum Input {
 }
 
 /// The socket's output side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Output {
     /// The socket takes bytes.
     Ready,
@@ -76,7 +79,7 @@ pub struct Readiness {
 }
 
 /// The limit against which a connection counts. It also restricts the connection's requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnectionClass {
     /// A regular connection: any request.
     Regular,
@@ -87,7 +90,7 @@ pub enum ConnectionClass {
 }
 
 /// State of an HTTP connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Http {
     /// Bytes of the next request that have arrived.
     pub head: RequestParser,
@@ -116,7 +119,7 @@ impl Http {
 }
 
 /// Protocol phase of a connection. Phases only move forward.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Phase {
     /// HTTP; may be upgraded.
     Http(Box<Http>),
@@ -139,7 +142,7 @@ pub enum Phase {
 }
 
 /// State of a player's connection that only messages, pings and sessions need.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Player {
     /// Arrival of the last frame, in milliseconds of the loop's clock.
     pub last_frame_ms: u64,
@@ -215,6 +218,37 @@ pub enum ReadOutcome {
 /// Error of a write to the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WriteFailed;
+
+impl<S> Connection<S> {
+    /// Returns the same connection on another socket.
+    pub(super) fn map_socket<T>(self, convert: impl FnOnce(S) -> T) -> Connection<T> {
+        let Self {
+            stream,
+            phase,
+            outbox,
+            input,
+            output,
+            is_write_queued,
+            is_queued,
+            listener,
+            class,
+            deadline_ms,
+        } = self;
+        let stream = convert(stream);
+        Connection {
+            stream,
+            phase,
+            outbox,
+            input,
+            output,
+            is_write_queued,
+            is_queued,
+            listener,
+            class,
+            deadline_ms,
+        }
+    }
+}
 
 impl<S: Read + Write> Connection<S> {
     /// Creates an accepted connection, in the HTTP phase.

@@ -3,11 +3,14 @@
 //! Invariants: a token in `by_slot` is that of the slot's last player. A token is queued for a read at most once, and buried at
 //! most once. A dead connection stays in the table until [`Connections::take_dead`], so that a late event finds it.
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::{Connection, Phase, Player};
 use super::table::{Table, Token};
 use crate::limits::SCRATCH_BYTES;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(serialize = "", deserialize = "S: Default"))]
 pub(super) struct Connections<S> {
     pub table: Table<Connection<S>>,
     /// Token of each player's connection, by slot.
@@ -17,7 +20,12 @@ pub(super) struct Connections<S> {
     dead: Vec<Token>,
     sweep_index: usize,
     /// The buffer of reads. A read takes it, and puts it back.
+    #[serde(skip, default = "scratch")]
     pub scratch: Vec<u8>,
+}
+
+fn scratch() -> Vec<u8> {
+    vec![0; SCRATCH_BYTES]
 }
 
 impl<S> Connections<S> {
@@ -28,8 +36,15 @@ impl<S> Connections<S> {
             read_queue: Vec::new(),
             dead: Vec::new(),
             sweep_index: 0,
-            scratch: vec![0; SCRATCH_BYTES],
+            scratch: scratch(),
         }
+    }
+
+    /// Converts every socket; the tokens stay.
+    pub fn map_sockets<T>(self, mut convert: impl FnMut(S) -> T) -> Connections<T> {
+        let Self { table, by_slot, read_queue, dead, sweep_index, scratch } = self;
+        let table = table.map(|connection| connection.map_socket(&mut convert));
+        Connections { table, by_slot, read_queue, dead, sweep_index, scratch }
     }
 
     /// Returns a connection.

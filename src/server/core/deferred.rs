@@ -5,6 +5,7 @@
 //! the latest message of each kind is applied later, in order of arrival, within the same rate. The final state is as if the
 //! dropped messages had been applied as well.
 
+use serde::{Deserialize, Serialize};
 use std::mem::discriminant;
 
 use super::connection::Phase;
@@ -16,7 +17,7 @@ use crate::limits::DEFERRED_PER_TICK;
 use crate::wire::message::ClientMessage;
 
 /// Messages of one player that wait for its rate limiter: at most one of each kind. Allocates only while a message waits.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Deferred {
     messages: Vec<ClientMessage>,
     /// The player is in the event loop's queue.

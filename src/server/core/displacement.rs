@@ -14,6 +14,7 @@
 //!
 //! Pure: time is passed in, in milliseconds of the loop's clock.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 
 use super::table::Token;
@@ -21,7 +22,7 @@ use crate::admission::Network;
 use crate::limits::HTTP_PROGRESS_MS;
 
 /// Activity of an HTTP connection, in the order of displacement. Each has a start time, given below.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Activity {
     /// Everything is sent and the server's side is shut down. Starts with that shutdown.
     Lingering,
@@ -36,7 +37,7 @@ pub(super) enum Activity {
 /// Connections in the order of displacement.
 type Order = BTreeSet<(Activity, u64, Token)>;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Entry {
     activity: Activity,
     since_ms: u64,
@@ -46,7 +47,7 @@ struct Entry {
 /// The HTTP connections at a listener.
 ///
 /// Invariant: `by_token` and `order` hold the same tokens once; `by_network` those with a known network.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HttpConnections {
     by_token: HashMap<Token, Entry>,
     order: Order,

@@ -4,6 +4,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::admission::rate::{RateLimit, Verdict};
 use crate::cluster::region::{RegionGrid, RegionSet};
 use crate::cluster::{Node, Now, Outgoing, Received};
@@ -20,7 +22,7 @@ use crate::wire::websocket::{Code, Event, Failure};
 use crate::world::{Input, Pace, Position, Rules, Spawn, Vector, World};
 
 /// The world, the viewers' replication state, and the message rate limit.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Engine {
     /// Shared with the worker threads only while they encode a batch.
     scene: Arc<Scene>,
@@ -43,25 +45,8 @@ pub struct CloseRequest {
 impl Engine {
     /// Creates an empty world at this time in nanoseconds. `seed` determines the spawn positions by default.
     pub fn new(config: &Config, now_ns: u64, seed: u64) -> Self {
-        let pace = Pace::new(config.tick_rate_hz, config.player_speed);
-        let rules = Rules {
-            width: config.world_width,
-            height: config.world_height,
-            spawn: Spawn {
-                min_x: config.spawn_min_x,
-                max_x: config.spawn_max_x,
-                min_y: config.spawn_min_y,
-                max_y: config.spawn_max_y,
-            },
-            pace,
-            attack_ticks: pace.ticks(config.attack_duration_ms),
-            seed: config.spawn_seed.unwrap_or(seed),
-        };
-        let settings = Settings::new(
-            pace, config.max_visible, config.batch_interval_ms, config.sync_interval_s,
-            config.attack_duration_ms,
-        );
-        let mut scene = Scene::new(rules);
+        let settings = settings_of(config);
+        let mut scene = Scene::new(rules_of(config, config.spawn_seed.unwrap_or(seed)));
         scene.world.set_linger(settings.interest_update_max());
         if config.cluster_url.is_some() {
             scene.world.require_granted_ids();
@@ -107,6 +92,14 @@ impl Engine {
 
     fn scene_mut(&mut self) -> &mut Scene {
         Arc::get_mut(&mut self.scene).expect("workers release the scene before they return a batch")
+    }
+
+    /// Applies the configuration of another process, which continues with this world.
+    pub(super) fn resume(&mut self, config: &Config) {
+        let seed = self.scene.world.rules().seed;
+        self.scene_mut().world.set_rules(rules_of(config, seed));
+        *self.viewers.settings_mut() = settings_of(config);
+        self.reconfigure(config);
     }
 
     /// Applies the settings of a reloaded configuration.
@@ -347,6 +340,35 @@ fn configured_quality(config: &Config) -> QualityLevel {
         visibility_rate_hz: INTEREST_UPDATE_RATE_HZ,
         max_visible: config.max_visible,
     }
+}
+
+/// Returns the rules of the world. `seed` determines the spawn positions.
+fn rules_of(config: &Config, seed: u64) -> Rules {
+    let pace = Pace::new(config.tick_rate_hz, config.player_speed);
+    Rules {
+        width: config.world_width,
+        height: config.world_height,
+        spawn: Spawn {
+            min_x: config.spawn_min_x,
+            max_x: config.spawn_max_x,
+            min_y: config.spawn_min_y,
+            max_y: config.spawn_max_y,
+        },
+        pace,
+        attack_ticks: pace.ticks(config.attack_duration_ms),
+        seed,
+    }
+}
+
+/// Returns the settings of replication while the load governor degrades nothing.
+fn settings_of(config: &Config) -> Settings {
+    Settings::new(
+        Pace::new(config.tick_rate_hz, config.player_speed),
+        config.max_visible,
+        config.batch_interval_ms,
+        config.sync_interval_s,
+        config.attack_duration_ms,
+    )
 }
 
 fn rate_limit_of(config: &Config) -> RateLimit {

@@ -4,6 +4,8 @@
 //! Invariants: an open connection that is not a player is in `admin_connections`, in `monitoring_connections`, on a reserve
 //! descriptor, or in `http_connections`, and in one of them only. No set exceeds its capacity, except for a reload that lowers it.
 
+use serde::{Deserialize, Serialize};
+
 use super::accept::Listeners;
 use super::capacity::Capacity;
 use super::connection::ConnectionClass;
@@ -29,7 +31,7 @@ pub(super) enum Room {
 }
 
 /// Admission of connections.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Gate {
     pub listeners: Listeners,
     pub reserve_descriptors: ReserveDescriptors,
@@ -60,6 +62,14 @@ impl Gate {
             + self.monitoring_connections.len()
             + self.admin_connections.len()
             + self.reserve_descriptors.lent()
+    }
+
+    /// Continues in another process, which holds no reserve descriptors yet.
+    pub fn resume(&mut self, config: &Config, capacity: Capacity) {
+        self.listeners.resume();
+        self.reserve_descriptors.resume();
+        self.peer_addresses.resume(config);
+        self.set_capacity(capacity);
     }
 
     /// Changes the number of connections. Closes none.

@@ -16,6 +16,7 @@ use crate::sessions::{SavedPlayer, SessionToken};
 use crate::wire::http::{
     AcceptKey, HttpError, Method, Request, Response, Status, upgrade, write_upgrade_response,
 };
+use serde::{Deserialize, Serialize};
 
 /// For files with a stable path: browsers revalidate on each use and get 304 while the file is unchanged.
 pub(super) const REVALIDATE: (&str, &str) = ("Cache-Control", "no-cache");
@@ -38,7 +39,7 @@ pub(super) enum RequestOutcome {
 }
 
 /// A valid WebSocket handshake.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Handshake {
     /// The connection that sent it.
     pub token: Token,

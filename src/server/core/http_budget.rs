@@ -4,6 +4,7 @@
 //! Pure: time is passed in, in nanoseconds.
 
 use crate::limits::{HTTP_ALLOWANCE_NS_MAX, HTTP_SLICE_NS, HTTP_SLICE_VISITS};
+use serde::{Deserialize, Serialize};
 
 /// HTTP gets the idle time divided by this. More would slow down the game: the sources of a flood, and other
 /// clients on the same machine, need the CPU as well.
@@ -13,7 +14,7 @@ const IDLE_TIME_DIVISOR: i64 = 4;
 const ELAPSED_TIME_DIVISOR: i64 = 16;
 
 /// The CPU time that HTTP may use. A visit that exceeds it leaves a debt.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "units are part of names")]
 pub(super) struct HttpBudget {
     allowance_ns: i64,

@@ -1,13 +1,14 @@
 //! Connections with HTTP work, first come, first served. Each listener has a queue, and the two alternate: a
 //! flood at one listener never delays the other.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use super::system::Listener;
 use super::table::Token;
 
 /// Alternates between the two listeners.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Alternation {
     was_admin: bool,
 }
@@ -25,7 +26,7 @@ impl Alternation {
 }
 
 /// One queue for each listener.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct HttpQueue {
     public: VecDeque<Token>,
     admin: VecDeque<Token>,

@@ -27,7 +27,7 @@
 //!
 //! An owner decides; the flows across owners are functions, and perform what the owners decide: [`accept`], [`player`] with
 //! [`input`] and [`deferred`], [`flush`] (ticks and rounds), [`http`] with [`http_slice`] and [`routes`], [`reconnect`] and
-//! [`takeover`], [`close`] with [`deadlines`], [`reload`] and [`report`].
+//! [`takeover`], [`close`] with [`deadlines`], [`reload`] and [`report`]. Another process continues from an [`image`].
 
 mod accept;
 pub mod assets;
@@ -48,6 +48,7 @@ mod http;
 mod http_budget;
 mod http_queue;
 mod http_slice;
+pub mod image;
 pub mod input;
 mod lifecycle;
 mod metrics_cache;
@@ -189,6 +190,11 @@ impl<S: System> Core<S> {
     /// Returns the world and its viewers.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Returns the configuration, with the number of players that the limit of open files allows.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Returns the counters.

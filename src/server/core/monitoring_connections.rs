@@ -2,13 +2,14 @@
 //! are being answered. Each connection gets one response, and a newer one may displace it after
 //! [`HTTP_RESERVED_HOLD_MS`].
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use super::table::Token;
 use crate::limits::HTTP_RESERVED_HOLD_MS;
 
 /// The monitoring connections.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct MonitoringConnections {
     /// Open connections, the oldest first, with their time of accept in milliseconds of the loop's clock.
     connections: VecDeque<(Token, u64)>,

@@ -1,21 +1,23 @@
 //! Bytes queued for a peer. Most connections have none most of the time; they pay only for a pointer.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Outgoing queue: bytes by value, followed by at most one body, or a range of one, by reference.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outbox {
     /// Allocated while bytes are queued.
     backlog: Option<Box<Backlog>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Backlog {
     /// Replies and frames; the bytes before `cursor` have been written.
     bytes: Vec<u8>,
     cursor: usize,
     /// The range of a body that has not been written yet.
+    #[serde(skip)]
     body: Option<(Arc<[u8]>, Range<usize>)>,
     /// Time since which the peer has taken nothing, in milliseconds of the loop's clock.
     stalled_since_ms: Option<u64>,
@@ -65,6 +67,11 @@ impl Outbox {
         let backlog = self.backlog.get_or_insert_default();
         debug_assert!(backlog.body.is_none(), "at most one body is queued");
         backlog.body = Some((body, part));
+    }
+
+    /// Returns the body that waits, and the range that has not been written.
+    pub fn body(&self) -> Option<(&Arc<[u8]>, &Range<usize>)> {
+        self.backlog.as_deref()?.body.as_ref().map(|(body, part)| (body, part))
     }
 
     /// Returns the bytes to write next.

@@ -11,6 +11,7 @@
 //! With the PROXY protocol, only trusted proxies are served. The exception is a peer on this machine, which
 //! may send a header without an address (`UNKNOWN`): the server's own health check needs no proxy.
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -35,7 +36,7 @@ use crate::wire::proxy_protocol::{Parsed, parse};
 const TOO_MANY_RETRY_S: u64 = 5;
 
 /// The peer address of a connection, as far as it is known, and how it is counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) enum PeerAddress {
     /// Unknown, or no longer counted.
     #[default]
@@ -57,8 +58,9 @@ pub(super) enum PeerAddress {
 }
 
 /// Peer addresses of all connections, and the limits by address.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PeerAddresses {
+    #[serde(skip)]
     trusted: TrustedProxies,
     proxy_protocol: bool,
     limiter: AddressLimiter,
@@ -88,6 +90,13 @@ impl PeerAddresses {
     }
 
     /// Applies the limits of a reloaded configuration.
+    /// Continues in another process, with its configuration.
+    pub(super) fn resume(&mut self, config: &Config) {
+        self.trusted = TrustedProxies::new(config.trusted_proxies.clone());
+        self.proxy_protocol = config.proxy_protocol;
+        self.reconfigure(config);
+    }
+
     pub(super) fn reconfigure(&mut self, config: &Config) {
         self.limiter.set_limits(limits_of(config));
         self.http_rate = http_rate_of(config);

@@ -22,6 +22,11 @@ impl Reload {
     pub(super) fn new(configured: Config) -> Self {
         Self { configured, is_pending: false, is_requested_again: false }
     }
+
+    /// Whether a reload is in progress.
+    pub fn is_pending(&self) -> bool {
+        self.is_pending
+    }
 }
 
 /// Starts a reload, or schedules another one if one is in progress.

@@ -10,6 +10,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::{Connection, Phase, Player, WriteFailed};
 use super::system::System;
 use super::table::Token;
@@ -20,7 +22,7 @@ use crate::replication::pool::Pool;
 const REPLY_BYTES_KEPT: usize = 256 * 1024;
 
 /// A connection in the write queue.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct PendingWrite {
     token: Token,
     /// Range of its replies in the batch's reply buffer; empty if only its outbox has bytes.
@@ -28,7 +30,7 @@ struct PendingWrite {
 }
 
 /// The writes of this batch of events.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Replies {
     /// Connections to write to, each at most once.
     queue: Vec<PendingWrite>,

@@ -5,19 +5,20 @@ use super::Core;
 use super::clock::NS_PER_MS;
 use super::system::System;
 use crate::ops::metrics::Metrics;
+use serde::{Deserialize, Serialize};
 
 /// Time between two summaries, in nanoseconds.
 const INTERVAL_NS: u64 = 10_000 * NS_PER_MS;
 
 /// Time at which the last summary was due, and the counters at that time.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Report {
     at_ns: u64,
     counted: Counts,
 }
 
 /// Counters since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     joined: u64,
     left: u64,

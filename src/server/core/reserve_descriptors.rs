@@ -3,11 +3,13 @@
 
 use arrayvec::ArrayVec;
 
+use serde::{Deserialize, Serialize};
+
 use super::table::Token;
 use crate::limits::{ACCEPT_PAUSE_MS, RESERVE_DESCRIPTOR_TIMEOUT_MS, RESERVE_DESCRIPTORS};
 
 /// The reserve descriptors, each held open by the system or lent to a connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ReserveDescriptors {
     held: usize,
     /// Connections on a reserve descriptor, with their deadlines in milliseconds of the loop's clock.
@@ -17,6 +19,11 @@ pub(super) struct ReserveDescriptors {
 }
 
 impl ReserveDescriptors {
+    /// Continues in another process, which holds none yet.
+    pub fn resume(&mut self) {
+        self.held = 0;
+    }
+
     /// Creates an empty reserve.
     pub fn new() -> Self {
         Self { held: 0, lent: ArrayVec::new(), refill_at_ms: 0 }

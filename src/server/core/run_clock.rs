@@ -1,15 +1,17 @@
 //! Off-CPU clock: distinguishes a suspended process from a slow loop iteration. Only time in which the thread did not run
 //! counts as a pause. Reading a thread's CPU time costs a system call, so only ticks and unusually long iterations read it.
 
+use serde::{Deserialize, Serialize};
+
 /// Monotonic time and the thread's CPU time at one moment, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sample {
     at_ns: u64,
     cpu_ns: u64,
 }
 
 /// The last two samples. At least one is older than the current iteration, which contains at most one tick.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RunClock {
     samples: [Sample; 2],
 }

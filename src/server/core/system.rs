@@ -1,6 +1,7 @@
 //! What the core needs of the operating system. The driver implements it over mio's sockets, the simulation over pipes with
 //! faults. Calls are monomorphised: no message pays for a dynamic dispatch.
 
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use crate::server::core::assets::Assets;
 use crate::sessions::SessionToken;
 
 /// The listener that accepted a connection; it decides which resources are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listener {
     /// `HOST` and `PORT`: the game, files, health, and metrics unless `ADMIN_ADDR` is set.
     Public,
@@ -76,6 +77,9 @@ pub trait System: Debug {
 
     /// Returns the CPU time of this thread, in nanoseconds.
     fn thread_cpu_ns(&self) -> u64;
+
+    /// Counts this thread's CPU time on from that of the loop's thread in another process, in nanoseconds.
+    fn continue_cpu_time(&mut self, cpu_ns: u64);
 
     /// Returns the time since 1970; a clock before 1970 reads as 1970.
     fn unix_time(&self) -> Duration;

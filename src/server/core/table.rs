@@ -1,5 +1,7 @@
 //! Connection table: a slab addressed by tokens with a generation, so late events can't reach a successor.
 
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slab::Slab;
 
 use crate::prefetch::prefetch;
@@ -8,7 +10,7 @@ use crate::prefetch::prefetch;
 pub const RESERVED_FROM: usize = usize::MAX - 15;
 
 /// Names a connection: a slab index and a generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token(pub usize);
 
 const KEY_BITS: u32 = 32;
@@ -94,10 +96,55 @@ impl<T> Table<T> {
         self.entries.iter().map(|(_, entry)| &entry.value)
     }
 
+    /// Converts every entry; the tokens stay.
+    pub fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Table<U> {
+        let capacity = self.entries.capacity();
+        let convert =
+            |(index, Entry { generation, value })| (index, Entry { generation, value: convert(value) });
+        let entries = with_capacity(self.entries.into_iter().map(convert).collect(), capacity);
+        Table { entries, next_generation: self.next_generation }
+    }
+
     /// Returns all tokens.
     pub fn tokens(&self) -> Vec<Token> {
         self.entries.iter().map(|(key, entry)| token_of(key, entry.generation)).collect()
     }
+}
+
+impl<T: Serialize> Serialize for Table<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entries = Entries(&self.entries);
+        (self.next_generation, self.entries.capacity(), entries).serialize(serializer)
+    }
+}
+
+/// The occupied indices.
+struct Entries<'a, T>(&'a Slab<Entry<T>>);
+
+impl<T: Serialize> Serialize for Entries<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for (index, entry) in self.0 {
+            list.serialize_element(&(index, entry.generation, &entry.value))?;
+        }
+        list.end()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (next_generation, capacity, entries) =
+            <(u32, usize, Vec<(usize, u32, T)>)>::deserialize(deserializer)?;
+        let entries =
+            entries.into_iter().map(|(index, generation, value)| (index, Entry { generation, value }));
+        Ok(Self { entries: with_capacity(entries.collect(), capacity), next_generation })
+    }
+}
+
+/// Extends a slab, since a sweep visits as many indices as it has room for.
+fn with_capacity<T>(mut slab: Slab<T>, capacity: usize) -> Slab<T> {
+    slab.reserve_exact(capacity.saturating_sub(slab.len()));
+    slab
 }
 
 /// Returns the slab index of a token's entry; indices are reused.

@@ -7,6 +7,7 @@
 //! At most one handshake waits per session. A newer one replaces it and keeps its deadline; the replaced one becomes a new
 //! player immediately.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
 use super::connection::Phase;
@@ -22,7 +23,7 @@ use crate::sessions::{Lookup, SavedPlayer, SessionToken};
 use crate::wire::websocket::Code;
 
 /// The client or node that requests a session.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Requester {
     /// A handshake of this node.
     Client(Handshake),
@@ -31,7 +32,7 @@ pub(super) enum Requester {
 }
 
 /// The event that decides a pending reconnect.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Awaiting {
     /// A frame from the owner's connection after the ping.
     Frame {
@@ -66,7 +67,7 @@ enum Decision {
     QueryAgain,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct PendingReconnect {
     requester: Requester,
     /// The token that the client presented.
@@ -76,7 +77,7 @@ struct PendingReconnect {
 }
 
 /// Pending reconnects by the session's current token, or the presented one; at most [`RECONNECTS_PENDING_MAX`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct PendingReconnects {
     by_token: BTreeMap<SessionToken, PendingReconnect>,
     /// The connections of this node's pending handshakes.

@@ -1,11 +1,12 @@
 //! Tick schedule: absolute deadlines, so that lateness does not accumulate. Pure: the caller passes the time.
 
 use crate::limits::TICK_LATENESS_PERIODS_MAX;
+use serde::{Deserialize, Serialize};
 
 const NS_PER_S: u128 = 1_000_000_000;
 
 /// Tick deadlines since the start: the n-th is exactly `n / rate` seconds after it, rounded down to nanoseconds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Schedule {
     start_ns: u64,
     rate_hz: u32,

@@ -14,6 +14,12 @@ pub(super) struct WallClock {
     until_ns: u64,
 }
 
+impl Default for WallClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl WallClock {
     /// Creates a clock that reads the time on its first use.
     pub fn new() -> Self {

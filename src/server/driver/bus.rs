@@ -10,14 +10,19 @@ use crate::cluster::Node;
 use crate::cluster::authentication::Authenticator;
 use crate::cluster::bus::Bus as _;
 use crate::cluster::link::{Address, Link};
+use crate::cluster::message::NodeId;
 use crate::config::Config;
 use crate::limits::NODE_NAME_BYTES_MAX;
 use crate::server::core::cluster::Cluster;
 
-/// Joins the configured cluster; `None` if none is configured.
-pub(super) fn join(config: &Config, registry: &Registry) -> io::Result<Option<Cluster<Link>>> {
+/// Joins the configured cluster; `None` if none is configured. `id` is that of the process before, if there was one.
+pub(super) fn join(
+    config: &Config,
+    registry: &Registry,
+    id: Option<NodeId>,
+) -> io::Result<Option<Cluster<Link>>> {
     let Some(url) = &config.cluster_url else { return Ok(None) };
-    let id = getrandom::u64().map_err(io::Error::other)?;
+    let id = id.map_or_else(|| getrandom::u64().map_err(io::Error::other), Ok)?;
     let address = Address::new(url.reveal(), &config.cluster_world, id)
         .ok_or_else(|| io::Error::other("CLUSTER_URL is not a Redis address"))?;
     let waker = Arc::new(Waker::new(registry, BUS)?);

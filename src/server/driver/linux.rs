@@ -13,7 +13,7 @@ use mio::{Interest, Poll};
 
 use super::reload::ReloadThread;
 use super::socket::TcpSocket;
-use super::{capacity, listener, os};
+use super::{ADMIN_LISTENER, LISTENER, capacity, listener, os};
 use crate::cluster::link::Link;
 use crate::limits::RESERVE_DESCRIPTORS;
 use crate::ops::logging::LogHandle;
@@ -33,9 +33,29 @@ pub struct Linux {
     pub(super) reserve: ArrayVec<File, RESERVE_DESCRIPTORS>,
     pub(super) reload: ReloadThread,
     pub(super) log: LogHandle,
+    /// CPU time of the loops of earlier processes, in nanoseconds.
+    pub(super) earlier_cpu_ns: u64,
 }
 
 impl Linux {
+    /// Creates a poll, and registers the listeners.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn new(
+        mut public: TcpListener,
+        mut admin: Option<TcpListener>,
+        reload: ReloadThread,
+        log: LogHandle,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut public, LISTENER, Interest::READABLE)?;
+        if let Some(admin) = &mut admin {
+            poll.registry().register(admin, ADMIN_LISTENER, Interest::READABLE)?;
+        }
+        Ok(Self { poll, public, admin, reserve: ArrayVec::new(), reload, log, earlier_cpu_ns: 0 })
+    }
+
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.public.local_addr()
     }
@@ -50,7 +70,11 @@ impl System for Linux {
     }
 
     fn thread_cpu_ns(&self) -> u64 {
-        os::thread_cpu_ns()
+        self.earlier_cpu_ns + os::thread_cpu_ns()
+    }
+
+    fn continue_cpu_time(&mut self, cpu_ns: u64) {
+        self.earlier_cpu_ns = cpu_ns.saturating_sub(os::thread_cpu_ns());
     }
 
     fn unix_time(&self) -> Duration {

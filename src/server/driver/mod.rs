@@ -5,6 +5,8 @@ pub mod assets;
 mod bus;
 pub mod capacity;
 mod check;
+mod control;
+pub mod handover;
 pub mod health_check;
 mod linux;
 mod listener;
@@ -15,23 +17,27 @@ mod socket;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use mio::event::{Event, Events};
 use mio::unix::SourceFd;
-use mio::{Interest, Poll, Token};
+use mio::{Interest, Token};
 
 use crate::config::Config;
-use crate::limits::EVENTS_PER_POLL;
+use crate::limits::{EVENTS_PER_POLL, HANDOVER_MS_MAX};
 use crate::ops::logging::LogHandle;
 use crate::ops::watchdog::Watchdog;
 use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::server::core::capacity::Capacity;
+use crate::server::core::image::{self, Refusal, Terms};
 use crate::server::core::system::Listener;
 use crate::server::core::table::{self, RESERVED_FROM};
 use crate::server::core::{Core, Readiness};
+use crate::sessions::Sessions;
 pub use check::check;
+use control::Control;
+use handover::{Channel, Request, Taken};
 use linux::Linux;
 use os::{SignalRequest, Signals, TickTimer};
 pub use reload::ReadConfig;
@@ -43,6 +49,8 @@ const SIGNALS: Token = Token(RESERVED_FROM + 2);
 const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
 /// Token of the waker that the cluster's bus uses.
 const BUS: Token = Token(RESERVED_FROM + 4);
+const CONTROL: Token = Token(RESERVED_FROM + 5);
+const CONTROL_CLIENT: Token = Token(RESERVED_FROM + 6);
 
 /// Why the event loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub enum Outcome {
     ShutDown,
     /// A second signal, with this number, aborted the drain.
     Aborted(u32),
+    /// Another process has taken over.
+    HandedOver,
 }
 
 /// A server whose listeners are bound.
@@ -60,8 +70,13 @@ pub struct Server {
     /// Time for which the timer is armed, in nanoseconds of [`os::monotonic_ns`].
     armed_ns: u64,
     signals: Signals,
-    /// The signal that aborted the drain.
-    aborted_by: Option<u32>,
+    /// Why the loop ends before the drain does.
+    ended: Option<Outcome>,
+    control: Option<Control>,
+    /// The process before this one, which exits once this runs, and the time at which its loop stopped.
+    predecessor: Option<(Channel, u64)>,
+    /// The process that waits to take over.
+    successor: Option<Channel>,
     core: Core<Linux>,
 }
 
@@ -79,26 +94,74 @@ impl Server {
         log: LogHandle,
         read_config: ReadConfig,
     ) -> io::Result<Self> {
-        let (poll, timer) = (Poll::new()?, TickTimer::new()?);
-        let registry = poll.registry();
         let mut listeners = Vec::new();
-        for ((address, settings), token) in
-            listener::addresses(&config).into_iter().zip([LISTENER, ADMIN_LISTENER])
-        {
-            let mut listener = listener::bind(address, &settings)?;
-            registry.register(&mut listener, token, Interest::READABLE)?;
-            listeners.push(listener);
+        for (address, settings) in listener::addresses(&config) {
+            listeners.push(listener::bind(address, &settings)?);
         }
         let admin = (listeners.len() > 1).then(|| listeners.remove(1));
-        let public = listeners.remove(0);
+        let (public, timer) = (listeners.remove(0), TickTimer::new()?);
+        let linux = Linux::new(public, admin, ReloadThread::new(read_config), log)?;
+        let cluster = bus::join(&config, linux.poll.registry(), None)?;
+        let sessions = sessions::load(&config);
+        let control = config.control_socket().and_then(|path| control::listen(&path, false));
+        let core = Core::new(linux, config, capacity, assets, sessions, cluster);
+        Self::with(timer, signals, control, core)
+    }
+
+    /// Takes over everything from the running server with this configuration, which then exits. The arguments are those of
+    /// [`Server::bind`].
+    ///
+    /// # Errors
+    /// Returns an error if no server answers, it refuses, or a step fails. The running server goes on then.
+    pub fn take_over(
+        config: Config,
+        capacity: Capacity,
+        assets: Assets,
+        signals: Signals,
+        log: LogHandle,
+        read_config: ReadConfig,
+    ) -> io::Result<Self> {
+        let path = config.control_socket().ok_or_else(|| io::Error::other("CONTROL_SOCKET is not set"))?;
+        let timer = TickTimer::new()?;
+        let Taken { mut channel, public, admin, sockets, image, node, stopped_ns } =
+            handover::take(&path, Terms::of(&config))?;
+        let linux = Linux::new(public, admin, ReloadThread::new(read_config), log)?;
+        let cluster = bus::join(&config, linux.poll.registry(), node)?;
+        let parts = (image.as_slice(), sockets);
+        let unsaved = Sessions::new(config.resume_ttl_s, None);
+        let mut core = image::resume(linux, config, capacity, assets, unsaved, cluster, parts)
+            .map_err(|refusal| io::Error::other(refusal.to_string()))?;
+        channel.commit()?;
+        // The old process has closed the file, and leaves the path of the control socket.
+        let sessions = sessions::open(core.config());
+        image::replace_session_store(&mut core, sessions);
+        let mut server = Self::with(timer, signals, control::listen(&path, true), core)?;
+        server.predecessor = Some((channel, stopped_ns));
+        Ok(server)
+    }
+
+    fn with(
+        timer: TickTimer,
+        signals: Signals,
+        mut control: Option<Control>,
+        core: Core<Linux>,
+    ) -> io::Result<Self> {
+        let registry = core.system().poll.registry();
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
-        let cluster = bus::join(&config, registry)?;
-        let sessions = sessions::sessions_from(&config);
-        let reload = ReloadThread::new(read_config);
-        let linux = Linux { poll, public, admin, reserve: ArrayVec::new(), reload, log };
-        let core = Core::new(linux, config, capacity, assets, sessions, cluster);
-        Ok(Self { timer, armed_ns: 0, signals, aborted_by: None, core })
+        if let Some(control) = &mut control {
+            registry.register(control.listener(), CONTROL, Interest::READABLE)?;
+        }
+        Ok(Self {
+            timer,
+            armed_ns: 0,
+            signals,
+            ended: None,
+            control,
+            predecessor: None,
+            successor: None,
+            core,
+        })
     }
 
     /// Returns the address of the public listener, with the actual port if the configured port is 0.
@@ -132,14 +195,20 @@ impl Server {
 
     /// Waits for events, and gives the core its turn, until the server has shut down.
     fn run_loop(mut self, mut pool: Pool) -> io::Result<Outcome> {
+        if let Some((channel, stopped_ns)) = self.predecessor.take() {
+            drop(channel);
+            let pause_ms = (os::monotonic_ns() - stopped_ns) / 1_000_000;
+            log::info!("took over {} players; the pause was {pause_ms} ms", self.core.engine().players());
+        }
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        while !self.core.is_over() && self.aborted_by.is_none() {
+        while !self.core.is_over() && self.ended.is_none() {
             self.arm_timer()?;
             self.wait(&mut events, &pool)?;
             self.dispatch(&events);
             self.core.turn(&mut pool);
+            self.hand_over(&pool);
         }
-        Ok(self.aborted_by.map_or(Outcome::ShutDown, Outcome::Aborted))
+        Ok(self.ended.unwrap_or(Outcome::ShutDown))
     }
 
     /// Arms the timer for the next tick, once. It is a polled descriptor, so a wait ends with the next tick at the latest.
@@ -182,6 +251,7 @@ impl Server {
                 // The core reads the clock and polls the bus in every turn.
                 TIMER | BUS => {}
                 SIGNALS => self.handle_signals(),
+                CONTROL | CONTROL_CLIENT => self.serve_control(),
                 token => self.core.connection_ready(table::Token(token.0), readiness_of(event)),
             }
         }
@@ -191,7 +261,9 @@ impl Server {
     fn handle_signals(&mut self) {
         while let Some(request) = self.signals.next() {
             match request {
-                SignalRequest::Stop(signal) if self.core.is_draining() => self.aborted_by = Some(signal),
+                SignalRequest::Stop(signal) if self.core.is_draining() => {
+                    self.ended = Some(Outcome::Aborted(signal));
+                }
                 SignalRequest::Stop(_) => self.core.drain(),
                 SignalRequest::Reload => {
                     if self.core.system().log.reopen() {
@@ -199,6 +271,53 @@ impl Server {
                     }
                     self.core.begin_reload();
                 }
+            }
+        }
+    }
+
+    /// Serves the control socket. Another process takes over once the core can be handed over.
+    fn serve_control(&mut self) {
+        let Some(control) = &mut self.control else { return };
+        let registry = self.core.system().poll.registry();
+        control.accept(registry);
+        let Some((request, stream)) = control.read(registry) else { return };
+        let mut channel = Channel::new(stream, Duration::from_millis(HANDOVER_MS_MAX));
+        let refusal = match request {
+            Request::Takeover { terms } => Terms::of(self.core.config()).check(&terms).err(),
+            Request::Unknown => Some(Refusal::Version),
+        };
+        match refusal {
+            None => self.successor = Some(channel),
+            Some(refusal) => {
+                log::warn!("takeover refused: {refusal}");
+                handover::refuse(&mut channel, &refusal.to_string());
+            }
+        }
+    }
+
+    /// Hands the game over to the process that waits, if there is one and the core can be handed over. If that fails, this
+    /// process goes on.
+    fn hand_over(&mut self, pool: &Pool) {
+        if self.core.is_draining() {
+            // The new process reads the end of the stream.
+            self.successor = None;
+        }
+        let Some(mut channel) = self.successor.take_if(|_| image::is_possible(&self.core, pool)) else {
+            return;
+        };
+        // Closes the file, which the new process opens.
+        let ttl_s = self.core.config().resume_ttl_s;
+        image::replace_session_store(&mut self.core, Sessions::new(ttl_s, None));
+        match handover::give(&self.core, &mut channel) {
+            Ok(()) => {
+                self.ended = Some(Outcome::HandedOver);
+                self.control.iter_mut().for_each(Control::hand_over);
+            }
+            Err(error) => {
+                log::error!("takeover failed, and this process goes on: {error}");
+                image::count_failure(&mut self.core);
+                let sessions = sessions::open(self.core.config());
+                image::replace_session_store(&mut self.core, sessions);
             }
         }
     }

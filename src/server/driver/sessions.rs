@@ -8,7 +8,14 @@ use crate::sessions::Sessions;
 use crate::sessions::store::{self, Store};
 
 /// Creates the sessions for this configuration, and loads those that earlier processes stored.
-pub(super) fn sessions_from(config: &Config) -> Sessions<Token> {
+pub(super) fn load(config: &Config) -> Sessions<Token> {
+    let mut sessions = open(config);
+    sessions.load(0);
+    sessions
+}
+
+/// Creates the sessions for this configuration without those that earlier processes stored.
+pub(super) fn open(config: &Config) -> Sessions<Token> {
     let folder = state_dir(config);
     if config.cluster_url.is_some() {
         return Sessions::for_cluster(config.resume_ttl_s);
@@ -18,12 +25,10 @@ pub(super) fn sessions_from(config: &Config) -> Sessions<Token> {
         log_unsaved(&why);
         None
     });
-    let mut sessions = Sessions::new(config.resume_ttl_s, store);
-    sessions.load(0);
-    sessions
+    Sessions::new(config.resume_ttl_s, store)
 }
 
-/// Logs the errors that [`sessions_from`] would log about the state directory, without changing anything in it.
+/// Logs the errors that [`open`] would log about the state directory, without changing anything in it.
 pub(super) fn check(config: &Config) {
     if let Some(Err(why)) = state_dir(config).map(|folder| store::check(folder)) {
         log_unsaved(&why);

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::TcpStream;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -24,6 +25,12 @@ impl TcpSocket {
     /// Returns the stream, for all but the hot path.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.0
+    }
+}
+
+impl AsFd for TcpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -2,10 +2,12 @@
 
 use tungstenite::handshake::derive_accept_key;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Date, Method, Request, Status, has_token};
 
 /// The value of `Sec-WebSocket-Accept` in the response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptKey(String);
 
 /// Why a request is not upgraded to WebSocket. The caller responds with [`status`](Self::status),

@@ -4,6 +4,7 @@
 //! quadratic. A head is therefore parsed only when it begins, when a line ends or becomes invalid, and at the
 //! size bound. [`limits::HTTP_HEADERS_MAX`] bounds the lines and therefore the number of parses.
 
+use serde::{Deserialize, Serialize};
 use std::mem;
 
 use super::{HttpError, Parsed, Request, parse_request};
@@ -12,7 +13,7 @@ use crate::limits;
 /// Bytes received on a connection and not yet consumed.
 ///
 /// Bounded by [`limits::HTTP_HEAD_BYTES_MAX`] plus one read, if no read follows while it is [full](Self::is_full).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RequestParser {
     bytes: Vec<u8>,
     /// All bytes so far are line endings.

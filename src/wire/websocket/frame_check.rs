@@ -100,6 +100,11 @@ impl FrameCheck {
         Some(payload)
     }
 
+    /// Returns whether a fragmented message has begun and not ended.
+    pub(super) fn is_in_message(&self) -> bool {
+        self.state == State::InMessage
+    }
+
     /// Validates the next bytes of one frame. Returns how many are valid, up to its end or the first violation.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         if matches!(self.state, State::Closed | State::Failed(_)) {

@@ -1,5 +1,6 @@
 //! Ghosts: copies of other nodes' entities, in the same arrays as players, so replication treats both alike.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::change_tick::{ChangeTick, ChangeTicks};
@@ -28,7 +29,7 @@ pub struct GhostUpdate {
 }
 
 /// Slots held for removed ghosts, so that a ghost that returns gets the same slot.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct HeldSlots {
     /// Slot and removal tick, by id.
     slots: BTreeMap<u32, (u32, Tick)>,

@@ -4,6 +4,7 @@
 //! A lingering player keeps its slot and id, stands still and takes no input. [`World::players`] no longer counts it.
 //! At most [`LINGERING_MAX`] players linger; at the bound, the one due next is removed early.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Tick;
@@ -12,7 +13,7 @@ use super::{NEVER, Vector, World};
 use crate::limits::{ENTER_PRESENCE_MS, LINGERING_MAX};
 
 /// Change ticks that determine whether a player lingers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Presence {
     pub(super) joined: ChangeTick,
     /// Start of the last attack.
@@ -25,7 +26,7 @@ impl Presence {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lingering {
     /// Removal tick and slot of each entity, in order of removal.
     slots: BTreeSet<(Tick, u32)>,

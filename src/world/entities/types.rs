@@ -1,9 +1,10 @@
 //! The vocabulary of the world: rules, inputs, positions and states.
 
 use super::super::{Pace, Tick};
+use serde::{Deserialize, Serialize};
 
 /// The constant parameters of a world.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// Right edge, in units; the edge itself belongs to the world.
     pub width: u16,
@@ -20,7 +21,7 @@ pub struct Rules {
 }
 
 /// The spawn area: `min` inclusive, `max` exclusive, in units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spawn {
     /// Left edge.
     pub min_x: u16,
@@ -33,7 +34,7 @@ pub struct Spawn {
 }
 
 /// A direction of movement; each axis is -1, 0 or 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Vector {
     pub(in crate::world) dx: i8,
     pub(in crate::world) dy: i8,
@@ -81,7 +82,7 @@ pub enum Input {
 }
 
 /// A position inside the world, in units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Units from the left edge.
     pub x: u16,

@@ -204,6 +204,16 @@ impl SimulatedBus {
     }
 }
 
+impl SimulatedBus {
+    /// The link of another process that continues as this node.
+    pub fn reconnect(&self) -> Self {
+        let link = &mut self.redis.borrow_mut().links[self.link];
+        link.subscriptions = BTreeSet::from([Channel::All]);
+        link.generation += 1;
+        Self { redis: Rc::clone(&self.redis), link: self.link, counters: Counters::default() }
+    }
+}
+
 impl Bus for SimulatedBus {
     fn address(&self) -> &'static str {
         "simulated"

@@ -20,6 +20,7 @@ use pixi_game_server::server::core::Core;
 use pixi_game_server::server::core::assets::Assets;
 use pixi_game_server::server::core::capacity::Capacity;
 use pixi_game_server::server::core::cluster::Cluster;
+use pixi_game_server::server::core::image;
 use pixi_game_server::server::core::system::{Accepted, Listener, Reloaded, System, Usage};
 use pixi_game_server::server::core::table::Token;
 use pixi_game_server::sessions::{SessionToken, Sessions};
@@ -117,6 +118,10 @@ impl System for Machine {
         self.cpu_ns.get()
     }
 
+    fn continue_cpu_time(&mut self, cpu_ns: u64) {
+        self.cpu_ns.set(cpu_ns);
+    }
+
     fn unix_time(&self) -> Duration {
         Duration::from_millis(START_UNIX_MS) + Duration::from_nanos(self.now_ns.get() - START_NS)
     }
@@ -211,6 +216,12 @@ fn take_one(count: &mut u32) -> bool {
 pub struct Host {
     pub core: Core<Machine>,
     listeners_ready: Vec<Listener>,
+    /// Whether other processes take over now and then.
+    pub has_handovers: bool,
+    /// Number of HTTP connections.
+    http: usize,
+    /// The link to the bus of a cluster.
+    bus: Option<SimulatedBus>,
 }
 
 impl Host {
@@ -231,7 +242,11 @@ impl Host {
     pub fn clustered(seed: u64, config: Config, node: Node, bus: SimulatedBus) -> Self {
         let capacity = Capacity { players: config.max_connections, http: 64 };
         let sessions = Sessions::for_cluster(config.resume_ttl_s);
-        Self::with(Machine::new(seed), config, capacity, sessions, Some(Cluster::new(node, bus)))
+        let spare = bus.reconnect();
+        let mut host =
+            Self::with(Machine::new(seed), config, capacity, sessions, Some(Cluster::new(node, bus)));
+        host.bus = Some(spare);
+        host
     }
 
     fn with(
@@ -242,7 +257,62 @@ impl Host {
         cluster: Option<Cluster<SimulatedBus>>,
     ) -> Self {
         let core = Core::new(machine, config, capacity, Assets::default(), sessions, cluster);
-        Self { core, listeners_ready: Vec::new() }
+        Self { core, listeners_ready: Vec::new(), has_handovers: false, http: capacity.http, bus: None }
+    }
+
+    /// A process that takes over from this image, with sockets whose clients do nothing.
+    pub fn from_image(image: &[u8], sockets: u32, config: Config) -> Self {
+        let (machine, capacity) = (Machine::new(0), Capacity { players: config.max_connections, http: 64 });
+        // Long after the image was made.
+        machine.now_ns.set(1_000_000 * NS_PER_MS);
+        let socket = |_| ServerEnd::new(Pipe::new(Plan::None, &machine.kernel));
+        let sockets = (0..sockets).map(socket).collect();
+        let sessions = Sessions::new(config.resume_ttl_s, None);
+        let parts = (image, sockets);
+        let core = image::resume(machine, config, capacity, Assets::default(), sessions, None, parts)
+            .expect("the image is whole");
+        Self { core, listeners_ready: Vec::new(), has_handovers: false, http: capacity.http, bus: None }
+    }
+
+    /// Hands the game over to another process, if the core can now.
+    pub fn hand_over(&mut self, pool: &Pool) {
+        if !image::is_possible(&self.core, pool) {
+            return;
+        }
+        let image = image::make(&self.core).expect("memory suffices");
+        let sockets =
+            image::sockets(&self.core).map(|socket| ServerEnd::new(Rc::clone(&socket.pipe))).collect();
+        let config = self.core.config().clone();
+        let (ttl_s, world) = (config.resume_ttl_s, (config.world_width, config.world_height));
+        let capacity = Capacity { players: config.max_connections, http: self.http };
+        // Limits and faults are those of a process.
+        let machine = std::mem::replace(self.core.system_mut(), Machine::new(0));
+        let (descriptors_max, failing_registrations) =
+            (machine.descriptors_max, machine.failing_registrations);
+        machine.cpu_ns.set(0);
+        let machine =
+            Machine { reserve: 0, descriptors_max: usize::MAX, failing_registrations: 0, ..machine };
+        let bus = self.bus.take();
+        let sessions = if bus.is_some() { Sessions::for_cluster(ttl_s) } else { Sessions::new(ttl_s, None) };
+        self.bus = bus.as_ref().map(SimulatedBus::reconnect);
+        let cluster = bus.map(|bus| Cluster::new(Node::new(0, String::new(), world), bus));
+        let parts = (image.as_slice(), sockets);
+        self.core = image::resume(machine, config, capacity, Assets::default(), sessions, cluster, parts)
+            .expect("the image is whole");
+        let machine = self.core.system_mut();
+        (machine.descriptors_max, machine.failing_registrations) = (descriptors_max, failing_registrations);
+    }
+
+    /// Drops the readiness of all sockets but these.
+    pub fn forget_readiness_except(&mut self, kept: &[Token]) {
+        let machine = self.core.system();
+        for token in machine.kernel.ready.take() {
+            if kept.contains(&token) {
+                machine.kernel.ready.borrow_mut().push(token);
+            } else if let Some(pipe) = machine.sockets.get(&token) {
+                pipe.borrow_mut().drop_event();
+            }
+        }
     }
 
     /// Milliseconds since the start.

@@ -56,17 +56,17 @@ pub struct Kernel {
     pub bytes_in: Cell<u64>,
     /// Bytes that the server wrote to registered sockets.
     pub bytes_out: Cell<u64>,
-    /// A hash of all bytes written, in their order.
-    pub fingerprint: Cell<u64>,
+    /// Hash of the bytes that each connection took, in the order of their connects.
+    pub fingerprints: RefCell<Vec<u64>>,
 }
 
 impl Kernel {
-    fn record(&self, written: &[u8]) {
+    fn record(&self, connection: usize, written: &[u8]) {
         const PRIME: u64 = 0x0100_0000_01b3;
-        let hash = written
-            .iter()
-            .fold(self.fingerprint.get(), |hash, &byte| (hash ^ (u64::from(byte) + 1)).wrapping_mul(PRIME));
-        self.fingerprint.set(hash);
+        let hash = &mut self.fingerprints.borrow_mut()[connection];
+        for byte in written {
+            *hash = (*hash ^ (u64::from(*byte) + 1)).wrapping_mul(PRIME);
+        }
         self.bytes_out.set(self.bytes_out.get() + written.len() as u64);
     }
 }
@@ -75,6 +75,10 @@ impl Kernel {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each flag is an independent fact about the connection")]
 pub struct Pipe {
+    /// The connections before this one.
+    number: usize,
+    /// Descriptors of the server's end, in all processes.
+    server_ends: usize,
     pub kernel: Rc<Kernel>,
     token: Option<Token>,
     /// Bytes received from the client and not read yet.
@@ -106,6 +110,11 @@ impl Pipe {
     pub fn new(plan: Plan, kernel: &Rc<Kernel>) -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self {
             kernel: Rc::clone(kernel),
+            number: {
+                kernel.fingerprints.borrow_mut().push(0);
+                kernel.fingerprints.borrow().len() - 1
+            },
+            server_ends: 0,
             token: None,
             incoming: VecDeque::new(),
             incoming_ended: false,
@@ -216,6 +225,11 @@ impl Pipe {
         self.token.take()
     }
 
+    /// Drops the event of an edge.
+    pub fn drop_event(&mut self) {
+        self.has_edge = false;
+    }
+
     /// Takes the event of an edge: the current state.
     pub fn take_event(&mut self) -> Readiness {
         self.has_edge = false;
@@ -292,7 +306,7 @@ impl Pipe {
         }
         self.written_total += count;
         if self.token.is_some() {
-            self.kernel.record(&bytes[..count]);
+            self.kernel.record(self.number, &bytes[..count]);
         }
         if self.is_client_gone {
             self.break_with(ErrorKind::ConnectionReset);
@@ -313,6 +327,7 @@ impl ServerEnd {
     pub fn new(pipe: Rc<RefCell<Pipe>>) -> Self {
         let kernel = Rc::clone(&pipe.borrow().kernel);
         kernel.open.set(kernel.open.get() + 1);
+        pipe.borrow_mut().server_ends += 1;
         Self { pipe }
     }
 }
@@ -322,6 +337,10 @@ impl Drop for ServerEnd {
     fn drop(&mut self) {
         let mut pipe = self.pipe.borrow_mut();
         pipe.kernel.open.set(pipe.kernel.open.get() - 1);
+        pipe.server_ends -= 1;
+        if pipe.server_ends > 0 {
+            return;
+        }
         (pipe.is_shut_down, pipe.is_closed) = (true, true);
         if !pipe.incoming.is_empty() {
             pipe.written.clear();

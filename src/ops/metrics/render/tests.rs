@@ -127,7 +127,7 @@ fn both_text_formats_parse_to_the_values() {
 #[test]
 fn json_has_the_keys_in_order_and_the_values() {
     const FIRST_KEYS: &str = "players tick_duration_ns events_per_second uptime_seconds goroutines tick_rate_hz \
-        tick_p50_ns tick_p99_ns tick_max_ns ticks_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
+        tick_p50_ns tick_p99_ns tick_max_ns ticks_total takeovers_total takeovers_failed_total ticks_skipped_total loop_busy_ratio flush_interval_ms \
         max_visible messages_in_total messages_out_total bytes_in_total bytes_out_total socket_reads_total \
         socket_writes_total write_stalls_total resident_bytes cpu_ns_total bandwidth_saved_ratio ";
     const LAST_KEYS: &str = " frames_out protocol_errors connections refused closed resumes cluster";

@@ -39,7 +39,7 @@ pub fn server() -> Vec<Flag> {
         help: setting.help.to_owned(),
         values: match setting.allowed {
             Allowed::Directory => Values::Folders,
-            Allowed::File => Values::Files,
+            Allowed::File | Allowed::Socket => Values::Files,
             Allowed::Switch => Values::Nothing,
             Allowed::LogLevel => Values::Words(&["off", "error", "warn", "info", "debug", "trace"]),
             Allowed::LogFormat => Values::Words(&["text", "json"]),
@@ -233,7 +233,7 @@ mod tests {
             Allowed::Address | Allowed::Networks => "::1",
             Allowed::SocketAddress => "[::1]:9",
             Allowed::Directory | Allowed::CookiePath => "/",
-            Allowed::File => "/dev/null",
+            Allowed::File | Allowed::Socket => "/dev/null",
             Allowed::RedisUrl => "redis://host",
             Allowed::Origins => "*",
             Allowed::Name => "one",
