@@ -7,6 +7,7 @@
 //!      ├─> soak           hours of players, churn and hostile peers, with a verdict
 //!      ├─> cluster        several servers with Redis and HAProxy
 //!      ├─> floor          a server with the same reads and writes and no game
+//!      ├─> takeover       pauses of takeovers under load
 //!      └─> profile        CPU time and heap of the server under load
 //! stage                   starts servers and load tests ──> process: a child that never outlives its handle
 //! figures, kernel         the load test's results; figures of a process from /proc
@@ -26,6 +27,7 @@ mod profile;
 mod results;
 mod soak;
 mod stage;
+mod takeover;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,7 @@ static SUITE: Suite = Suite {
         Subcommand("soak", "run players, churn and hostile peers for hours", soak::main),
         Subcommand("cluster", "measure several servers, or keep them running", cluster::main),
         Subcommand("floor", "serve the same reads and writes without a game", floor::main),
+        Subcommand("takeover", "measure takeovers under load", takeover::main),
         Subcommand("profile", "profile CPU time or heap under load", profile::main),
     ],
 };

@@ -1,0 +1,277 @@
+//! Takeovers under load: the pause between the two processes, and what players notice.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use game_client::Failure;
+use game_client::console::progress;
+use game_client::options::{CommandLine, Flag, Program, verdict};
+use game_client::statistics::Spread;
+use serde_json::Value as Json;
+
+use crate::figures::{number, problems};
+use crate::kernel::{descriptors, resident_bytes};
+use crate::machine::Occasion;
+use crate::process::{Process, log_file, tail};
+use crate::results::{folder, print_verdict, spread_text, write};
+use crate::stage::{Server, Stage};
+
+const PROGRAM: Program<'_> = Program {
+    name: "bench takeover",
+    about: "Lets processes take a loaded server over from each other, and measures the pauses.\n\n\
+            Exit status: 0 if nothing is lost and every pause is within its limit, 1 otherwise, 2 for invalid usage.",
+    flags: FLAGS,
+    takes_arguments: false,
+};
+
+#[rustfmt::skip] // One row per flag.
+const FLAGS: &[Flag] = &[
+    Flag::new("players", "LIST", "1000,10000,19000", "numbers of players").variable("PLAYERS"),
+    Flag::new("takeovers", "N", "20", "takeovers for each number of players").within(1.0, 1_000.0).variable("TAKEOVERS"),
+    Flag::new("hostile", "N", "500", "slow and silent peers beside 1,000 players; 0 for none").within(0.0, 10_000.0),
+    Flag::new("results", "FOLDER", "", "folder to write to [bench/results/DATE-CORES]").variable("RESULTS"),
+];
+
+/// Time between two takeovers.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// Longest time until the old process has ended.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most players that the load test moves at 10 MOVEs a second; more move once.
+const BUSY_PLAYERS_MAX: u64 = 1_000;
+
+/// Most players beside which hostile peers connect.
+const HOSTILE_PLAYERS_MAX: u64 = 1_000;
+
+/// The longest pause, in milliseconds, up to this number of players.
+const PAUSES_MAX: [(u64, f64); 2] = [(10_000, 100.0), (u64::MAX, 250.0)];
+
+struct Options {
+    players: Vec<u64>,
+    takeovers: u64,
+    hostile: u64,
+    results: Option<PathBuf>,
+}
+
+/// What one number of players gave.
+struct Outcome {
+    players: u64,
+    pauses_ms: Vec<f64>,
+    /// Resident memory and descriptors of the first and of the last process that took over.
+    memory_mib: [f64; 2],
+    descriptors: [u64; 2],
+    load: Json,
+}
+
+/// Runs the subcommand.
+pub fn main(args: Vec<String>) -> ExitCode {
+    PROGRAM.main(args, options, |options| verdict(bench(&options)))
+}
+
+fn options(line: &mut CommandLine<'_>) -> Options {
+    Options {
+        players: line.value_with("players", |text, _| numbers(text)),
+        takeovers: line.value("takeovers"),
+        hostile: line.value("hostile"),
+        results: line.optional("results"),
+    }
+}
+
+fn numbers(text: &str) -> Result<Vec<u64>, String> {
+    let number = |text: &str| text.trim().parse().ok().filter(|number| (1..=19_000).contains(number));
+    text.split(',')
+        .map(number)
+        .collect::<Option<_>>()
+        .ok_or_else(|| "whole numbers from 1 to 19000".to_owned())
+}
+
+/// Measures each number of players. Returns whether every limit is met.
+fn bench(options: &Options) -> Result<bool, Failure> {
+    let stage = Stage::new()?;
+    let Occasion { machine, commit, started } = Occasion::current();
+    let folder = folder(options.results.as_deref(), &machine)?;
+    let outcomes: Vec<Outcome> =
+        options.players.iter().map(|&players| measure(&stage, options, players)).collect::<Result<_, _>>()?;
+    let missed: Vec<String> = outcomes.iter().flat_map(missed).collect();
+    let list: Vec<String> = options.players.iter().map(u64::to_string).collect();
+    let text = format!(
+        "# Takeovers under load\n\n{}\n`make bench-takeover PLAYERS={} TAKEOVERS={}`, {commit}, {started}.\n\n{}",
+        machine.table(),
+        list.join(","),
+        options.takeovers,
+        table(&outcomes)
+    );
+    let file = folder.join("takeover.md");
+    write(&file, &text)?;
+    Ok(print_verdict(&text, &file, &missed))
+}
+
+fn measure(stage: &Stage, options: &Options, players: u64) -> Result<Outcome, Failure> {
+    let scratch = std::env::temp_dir().join(format!("pixi-bench-takeover-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let outcome = measure_in(stage, options, players, &scratch);
+    let _ = std::fs::remove_dir_all(&scratch);
+    outcome
+}
+
+fn measure_in(stage: &Stage, options: &Options, players: u64, scratch: &Path) -> Result<Outcome, Failure> {
+    let (socket, log) = (scratch.join("control.sock"), scratch.join("log"));
+    let command = || {
+        let mut command = stage.game();
+        command.env("CONTROL_SOCKET", &socket).env("MAX_CONNECTIONS", "19400").env("LOG_LEVEL", "info");
+        command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+        command
+    };
+    let mut server =
+        stage.start("pixi-game-server", command().stderr(log_file(&log)?), "/health", Some(&log))?;
+    let _hostile = hostile(stage, options, players, &server)?;
+    let seconds = (INTERVAL * options.takeovers as u32).as_secs() + 5;
+    let moves = if players > BUSY_PLAYERS_MAX { 1 } else { 10 };
+    let flags = format!(
+        "--clients {players} --moves-per-second {moves} --connect-rate 1500 --duration {seconds}s --json"
+    );
+    progress(format_args!("  loadtest {flags}, with {} takeovers", options.takeovers));
+    let output = scratch.join("load.json");
+    let mut load =
+        Process::start("loadtest", stage.load_test(server.address, &flags).stdout(log_file(&output)?))?;
+    let joined = Duration::from_secs(60 + players / 500);
+    let is_full = || server.players().map(|count| (count >= players).then_some(())).or(Ok(None));
+    stage.interrupt.wait_for(joined, is_full)?.ok_or_else(|| failed("the players did not join"))?;
+    stage.interrupt.sleep(INTERVAL)?;
+    let (mut memory, mut open) = (Vec::new(), Vec::new());
+    let port = server.address.port().to_string();
+    for takeover in 0..options.takeovers {
+        take_over(stage, &mut server, command().env("PORT", &port), &log)?;
+        if takeover == 0 || takeover + 1 == options.takeovers {
+            stage.interrupt.sleep(INTERVAL / 2)?;
+            memory.push(resident_bytes(server.process.id()).unwrap_or(0) as f64 / f64::from(1 << 20));
+            open.push(descriptors(server.process.id()).unwrap_or(0));
+        }
+        stage.interrupt.sleep(INTERVAL / 2)?;
+    }
+    let end = Duration::from_secs(seconds + 60);
+    stage
+        .interrupt
+        .wait_for(end, || Ok(load.status()?))?
+        .ok_or_else(|| failed("the load test did not end"))?;
+    let load = serde_json::from_str(&std::fs::read_to_string(&output)?)
+        .map_err(|error| failed(&format!("loadtest: no results: {error}")))?;
+    let (first, last) = (memory[0], *memory.last().unwrap_or(&0.0));
+    Ok(Outcome {
+        players,
+        pauses_ms: pauses_ms(&std::fs::read_to_string(&log)?),
+        memory_mib: [first, last],
+        descriptors: [open[0], *open.last().unwrap_or(&0)],
+        load,
+    })
+}
+
+/// Connects slow and silent peers, for as long as the result lives.
+fn hostile(
+    stage: &Stage,
+    options: &Options,
+    players: u64,
+    server: &Server,
+) -> Result<Option<Process>, Failure> {
+    if options.hostile == 0 || players > HOSTILE_PLAYERS_MAX {
+        return Ok(None);
+    }
+    let mut command = stage.hostile(server.address);
+    command.args(["--peers", &options.hostile.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    Process::start("hostile", &mut command).map(Some)
+}
+
+/// Starts a process that takes the server over, and waits until the old one has ended.
+fn take_over(
+    stage: &Stage,
+    server: &mut Server,
+    command: &mut std::process::Command,
+    log: &Path,
+) -> Result<(), Failure> {
+    let file = std::fs::OpenOptions::new().append(true).open(log)?;
+    command.arg("--takeover").stdout(Stdio::null()).stderr(file);
+    let new = Process::start("pixi-game-server", command)?;
+    let mut old = std::mem::replace(&mut server.process, new);
+    let status = stage.interrupt.wait_for(END_TIMEOUT, || Ok(old.status()?))?;
+    match status {
+        Some(status) if status.success() => Ok(()),
+        _ => Err(failed(&format!("a takeover failed:\n{}", tail(log)))),
+    }
+}
+
+/// Returns the pauses that the log states, in milliseconds.
+fn pauses_ms(log: &str) -> Vec<f64> {
+    let stated = log.lines().filter_map(|line| line.split_once("the pause was ")?.1.strip_suffix(" ms"));
+    stated.filter_map(|number| number.parse().ok()).collect()
+}
+
+fn missed(outcome: &Outcome) -> Vec<String> {
+    let Outcome { players, pauses_ms, load, .. } = outcome;
+    let mut missed: Vec<String> =
+        problems(load).into_iter().map(|problem| format!("{players} players: {problem}")).collect();
+    let limit = PAUSES_MAX.iter().find(|(most, _)| players <= most).map_or(0.0, |(_, limit)| *limit);
+    match Spread::of(pauses_ms) {
+        Some(spread) if spread.median <= limit => {}
+        Some(spread) => {
+            missed.push(format!("{players} players: a pause of {} ms, above {limit}", spread.median));
+        }
+        None => missed.push(format!("{players} players: no pause is stated")),
+    }
+    missed
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let mut text = "| players | takeovers | pause, ms | ack p99, ms | ack max, ms | lost or wrong | memory, MiB: first, last \
+                    | descriptors: first, last |\n|---:|---:|---:|---:|---:|---|---|---|\n"
+        .to_owned();
+    for Outcome { players, pauses_ms, memory_mib, descriptors, load } in outcomes {
+        let ack = |name: &str| {
+            number(load, &format!("/ack_ms/{name}")).map_or_else(String::new, |value| format!("{value:.1}"))
+        };
+        let wrong = problems(load);
+        let wrong = if wrong.is_empty() { "nothing".to_owned() } else { wrong.join("; ") };
+        let _ = writeln!(
+            text,
+            "| {players} | {} | {} | {} | {} | {wrong} | {:.1}, {:.1} | {}, {} |",
+            pauses_ms.len(),
+            spread_text(pauses_ms, 0),
+            ack("p99"),
+            ack("max"),
+            memory_mib[0],
+            memory_mib[1],
+            descriptors[0],
+            descriptors[1]
+        );
+    }
+    text
+}
+
+fn failed(what: &str) -> Failure {
+    Failure::Failed(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn long_pauses_and_losses_are_missed_limits() {
+        let log = "x [INFO] took over 9 players; the pause was 40 ms\nother\nx took over 9 players; the pause was 60 ms\n";
+        assert_eq!(pauses_ms(log), [40.0, 60.0]);
+        let outcome = |players, pause, problems: &[&str]| Outcome {
+            players,
+            pauses_ms: vec![pause],
+            memory_mib: [1.0; 2],
+            descriptors: [1; 2],
+            load: json!({ "problems": problems }),
+        };
+        assert!(missed(&outcome(10_000, 100.0, &[])).is_empty());
+        assert!(missed(&outcome(19_000, 250.0, &[])).is_empty());
+        assert_eq!(missed(&outcome(10_000, 101.0, &[])).len(), 1);
+        assert_eq!(missed(&outcome(10, 1.0, &["1 ack is missing"])), ["10 players: 1 ack is missing"]);
+    }
+}
