@@ -7,7 +7,7 @@
 //! browser's defects: sprites that miss messages while they load, ghosts, duplicates. It records every server fault
 //! that the client does not tolerate as a [`Violation`].
 //!
-//! [`frame`] and [`handshake`] are the WebSocket below the codec; [`line`] is a player's connection for sequential code.
+//! [`frame`] and [`handshake`] are the WebSocket below the codec; [`mod@line`] is a player's connection for sequential code.
 //! Codec, replica, frame and handshake have no IO and no clock: payloads are byte slices, and time is milliseconds since any fixed moment.
 //!
 //! The other modules are the shared part of the tools' command lines:
