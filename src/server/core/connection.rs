@@ -222,30 +222,17 @@ pub struct WriteFailed;
 impl<S> Connection<S> {
     /// Returns the same connection on another socket.
     pub(super) fn map_socket<T>(self, convert: impl FnOnce(S) -> T) -> Connection<T> {
-        let Self {
-            stream,
-            phase,
-            outbox,
-            input,
-            output,
-            is_write_queued,
-            is_queued,
-            listener,
-            class,
-            deadline_ms,
-        } = self;
-        let stream = convert(stream);
         Connection {
-            stream,
-            phase,
-            outbox,
-            input,
-            output,
-            is_write_queued,
-            is_queued,
-            listener,
-            class,
-            deadline_ms,
+            stream: convert(self.stream),
+            phase: self.phase,
+            outbox: self.outbox,
+            input: self.input,
+            output: self.output,
+            is_write_queued: self.is_write_queued,
+            is_queued: self.is_queued,
+            listener: self.listener,
+            class: self.class,
+            deadline_ms: self.deadline_ms,
         }
     }
 }

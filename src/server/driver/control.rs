@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net as blocking;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,11 @@ pub(super) struct Control {
 struct Client {
     stream: UnixStream,
     line: Vec<u8>,
+}
+
+/// Whether the other end of a socket belongs to a process of this user.
+pub(super) fn is_same_user(socket: &impl AsFd) -> bool {
+    socket_peercred(socket).is_ok_and(|peer| peer.uid.as_raw() == getuid().as_raw())
 }
 
 /// Listens at this path. A failure is logged: the server serves without takeovers.
@@ -67,9 +73,9 @@ impl Control {
     /// Accepts the clients that wait. The latest one is served.
     pub fn accept(&mut self, registry: &Registry) {
         while let Ok((mut stream, _)) = self.listener.accept() {
-            let is_same_user =
-                socket_peercred(&stream).is_ok_and(|peer| peer.uid.as_raw() == getuid().as_raw());
-            if is_same_user && registry.register(&mut stream, CONTROL_CLIENT, Interest::READABLE).is_ok() {
+            if is_same_user(&stream)
+                && registry.register(&mut stream, CONTROL_CLIENT, Interest::READABLE).is_ok()
+            {
                 self.client = Some(Client { stream, line: Vec::new() });
             }
         }
@@ -94,7 +100,7 @@ impl Control {
         let request = serde_json::from_slice(line).unwrap_or(Request::Unknown);
         let mut stream = self.client.take()?.stream;
         let _ = registry.deregister(&mut stream);
-        let stream = blocking::UnixStream::from(std::os::fd::OwnedFd::from(stream));
+        let stream = blocking::UnixStream::from(OwnedFd::from(stream));
         stream.set_nonblocking(false).ok()?;
         Some((request, stream))
     }

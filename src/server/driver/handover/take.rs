@@ -8,13 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use nix::unistd::getuid;
-use rustix::net::sockopt::socket_peercred;
 
 use super::{Answer, Channel, Request};
 use crate::cluster::message::NodeId;
 use crate::limits::HANDOVER_MS_MAX;
 use crate::server::core::image::Terms;
+use crate::server::driver::control::is_same_user;
 use crate::server::driver::socket::TcpSocket;
 
 /// What the old process has sent. It goes on unless [`Channel::commit`] succeeds.
@@ -43,7 +42,7 @@ pub fn take(path: &Path, terms: Terms) -> io::Result<Taken> {
         )
     })?;
     // An image of another user could name any sockets and any world.
-    if !socket_peercred(&stream).is_ok_and(|peer| peer.uid.as_raw() == getuid().as_raw()) {
+    if !is_same_user(&stream) {
         return Err(io::Error::other(format!("CONTROL_SOCKET={} is another user's", path.display())));
     }
     let mut channel = Channel::new(stream, Duration::from_millis(HANDOVER_MS_MAX));
