@@ -1,6 +1,5 @@
 //! `conform` against game servers in this process, and against an HTTP server without a game.
 
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Output;
 
@@ -8,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::server::serve;
 
-use crate::{ops, stdout};
+use crate::{ops, serve_text, stdout};
 
 fn conform(servers: &[SocketAddr], flags: &[&str]) -> Output {
     let list = servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
@@ -27,16 +26,7 @@ fn two_passing_servers_have_no_differences() {
 
 /// Answers every request with 200 and an empty object.
 fn serve_no_game() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let _ = stream.read(&mut [0; 1024]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-        }
-    });
-    address
+    serve_text("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_owned())
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod server;
 mod terminal;
 mod tune;
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
 /// The program.
@@ -18,6 +20,20 @@ fn ops(args: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(args).env_remove("SERVER").env_remove("INTERVAL").env_remove("PLAYERS");
     command.stdin(std::process::Stdio::null()).output().expect("the program runs")
+}
+
+/// Answers every request to a free port with this text.
+fn serve_text(response: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(response.as_bytes());
+        }
+    });
+    address
 }
 
 fn stdout(output: &Output) -> String {

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
 
-use crate::{PROGRAM, ops, stderr, stdout};
+use crate::{PROGRAM, ops, serve_text, stderr, stdout};
 
 fn server() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
@@ -122,21 +122,11 @@ fn a_signal_ends_it_while_it_is_blocked_on_a_full_pipe() {
 
 /// A server whose names and strings contain terminal control sequences.
 fn malicious_server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let _ = stream.read(&mut [0; 1024]);
-            let payload = "\\u001b[2J\\nplayers 9\\u009b\\u202e";
-            let body = format!(
-                "{{\"players\":1,\"ticks_total\":1,\"closed\":{{\"{payload}\":3}},\"refused\":{{\"{payload}\":3}},\
-                 \"protocol_errors\":{{\"{payload}\":3}},\"version\":\"{payload}\"}}"
-            );
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\n\r\n{body}");
-        }
-    });
-    address
+    let payload = "\\u001b[2J\\nplayers 9\\u009b\\u202e";
+    serve_text(format!(
+        "HTTP/1.1 200 OK\r\n\r\n{{\"players\":1,\"ticks_total\":1,\"closed\":{{\"{payload}\":3}},\"refused\":{{\"{payload}\":3}},\
+         \"protocol_errors\":{{\"{payload}\":3}},\"version\":\"{payload}\"}}"
+    ))
 }
 
 #[test]
