@@ -4,6 +4,7 @@
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 
 use crate::text::printable;
 
@@ -17,11 +18,20 @@ pub fn output(line: Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Returns the name under which the program runs: an installation renames `monitor` to `pixi-game-monitor`.
+/// Writes the result to standard output. A closed pipe (`| head`) is not an error.
+pub fn print(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Returns the name under which the program runs, with its subcommand if `built` has one: an installation renames
+/// `monitor` to `pixi-game-monitor`.
 pub fn name(built: &str) -> String {
+    let (program, subcommand) = built.split_at(built.find(' ').unwrap_or(built.len()));
     let path = std::env::args_os().next();
     let name = path.as_ref().and_then(|path| Path::new(path).file_name()?.to_str());
-    name.filter(|name| name.ends_with(&format!("-{built}"))).unwrap_or(built).to_owned()
+    let name = name.filter(|name| name.ends_with(&format!("-{program}"))).unwrap_or(program);
+    format!("{name}{subcommand}")
 }
 
 /// Writes a problem to standard error, with the program's name before each line. The text may be untrusted.

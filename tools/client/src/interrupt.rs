@@ -46,6 +46,11 @@ impl Interrupt {
         self.signal().is_some()
     }
 
+    /// Whether an ending signal has arrived since the last call.
+    pub fn take(&self) -> bool {
+        self.signal.swap(0, Ordering::Relaxed) != 0
+    }
+
     /// The last ending signal.
     pub fn signal(&self) -> Option<i32> {
         match self.signal.load(Ordering::Relaxed) {

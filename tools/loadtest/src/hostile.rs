@@ -4,7 +4,7 @@
 //! clients.
 //!
 //! ```text
-//! main ──> options    the command line becomes validated options
+//! main ──> options    the flags and their values
 //!      ├─> swarm      all peers ──> peer: a connection and its input ──> script: output and its times; kind: behaviors
 //!      ├─> tally      the counts, as text or JSON
 //!      └─> attack     a few peers with a plan, one file each; figures with limits
@@ -21,56 +21,41 @@ mod swarm;
 pub mod tally;
 
 use std::fmt::Write as _;
-use std::io;
 use std::process::ExitCode;
 
+use game_client::console::print;
+use game_client::options::Program;
+use game_client::{Failure, Interrupt};
 use serde_json::json;
 
-use crate::os::StopSignals;
-use crate::{BAD_USAGE, FAILED, fail_with, print, require_descriptors};
-use attack::{Attack, Site};
+use crate::{require_descriptors, run_failed};
+use attack::Site;
 pub use options::FLAGS;
-use options::{Command, Options};
+use options::Options;
 use swarm::Swarm;
 
 /// Runs the subcommand `hostile` with the arguments that follow its name.
-pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
-    let options = match options::parse(args) {
-        Ok(Command::Run(options)) => *options,
-        Ok(Command::Help(text)) => return print(&text),
-        Err(problem) => return fail_with(BAD_USAGE, &problem),
-    };
-    if let Err(problem) = require_descriptors("peers", options.peers) {
-        return fail_with(BAD_USAGE, &problem);
-    }
-    if let Some(problem) = &options.server.problem {
-        return fail_with(FAILED, &format!("the server is unreachable: {problem}"));
-    }
-    let result = match options.attack {
-        Some(attack) => run_attack(options, attack),
-        None => run_peers(options),
-    };
-    match result {
-        Ok(text) => print(&text),
-        Err(error) => fail_with(FAILED, &format!("the run failed: {error}")),
-    }
+pub fn main(args: Vec<String>) -> ExitCode {
+    let about = options::about();
+    let program = Program { name: "loadtest hostile", about: &about, flags: FLAGS, takes_arguments: false };
+    program.main(args, options::read, run)
 }
 
-/// Runs the peers, and returns the counts as text or JSON.
-fn run_peers(options: Options) -> io::Result<String> {
-    let json = options.json;
-    let tally = Swarm::new(options)?.run()?;
-    Ok(if json { format!("{:#}\n", json!(tally)) } else { tally.text() })
-}
-
-/// Attacks, and returns the figures as text or JSON.
-fn run_attack(options: Options, attack: Attack) -> io::Result<String> {
-    // Created before the first thread starts, so that every thread blocks the signals.
-    let signals = StopSignals::new()?;
+/// Runs the peers or the attack, and prints the counts or figures as text or JSON.
+fn run(options: Options) -> Result<ExitCode, Failure> {
+    require_descriptors("peers", options.peers)?;
+    options.server.require()?;
+    let (json, interrupt) = (options.json, Interrupt::watch()?);
+    let Some(attack) = options.attack else {
+        let tally = Swarm::new(options)
+            .and_then(|swarm| swarm.run(&interrupt))
+            .map_err(|error| run_failed(&error))?;
+        return Ok(print(&if json { format!("{:#}\n", json!(tally)) } else { tally.text() }));
+    };
     let site = Site::new(options.server, options.peers, options.download);
-    let figures = site.attack(attack, options.duration, || signals.take());
-    if options.json {
-        return Ok(format!("{:#}\n", json!({ "attack": attack.name(), "figures": figures })));
+    let figures = site.attack(attack, options.duration, || interrupt.is_requested());
+    if json {
+        return Ok(print(&format!("{:#}\n", json!({ "attack": attack.name(), "figures": figures }))));
     }
     let mut text = String::new();
     for figure in &figures {
@@ -78,5 +63,5 @@ fn run_attack(options: Options, attack: Attack) -> io::Result<String> {
         let line = format!("{:<56}{value:>12}  {}", figure.name, figure.limit());
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    Ok(text)
+    Ok(print(&text))
 }

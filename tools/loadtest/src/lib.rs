@@ -42,87 +42,72 @@ mod scrape;
 mod truth;
 mod viewers;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use game_client::console;
+use game_client::Failure;
+use game_client::console::print;
+use game_client::options::{Program, verdict};
 use load::Load;
 pub use options::FLAGS;
-use options::{Command, Options};
+use options::Options;
 
-const FAILED: u8 = 1;
-const BAD_USAGE: u8 = 2;
-
-/// Descriptors needed in addition to those of the clients: poll, timer, signals, standard streams, `/metrics`, `/proc`.
+/// Descriptors needed in addition to those of the clients: poll, timer, standard streams, `/metrics`, `/proc`.
 const DESCRIPTORS_OVERHEAD: usize = 32;
 
 /// Runs the program with the arguments that follow its name.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     let mut args = args.peekable();
     if args.next_if(|first| first == "hostile").is_some() {
-        return hostile::main(args);
+        return hostile::main(args.collect());
     }
-    match options::parse(args) {
-        Ok(Command::Help(text)) => print(&text),
-        Ok(Command::Run(options)) => match (&options.server.problem, prepare(&options)) {
-            (_, Err(problem)) => fail_with(BAD_USAGE, &problem),
-            (Some(problem), Ok(())) => fail_with(FAILED, &format!("the server is unreachable: {problem}")),
-            (None, Ok(())) => run(*options),
-        },
-        Err(problems) => fail_with(BAD_USAGE, &problems),
-    }
+    let about = options::about();
+    let program = Program { name: "loadtest", about: &about, flags: FLAGS, takes_arguments: false };
+    program.main(args.collect(), options::read, |options| verdict(run(options)))
 }
 
-/// Checks before the run that limits, process and report file are usable.
-fn prepare(options: &Options) -> Result<(), String> {
+/// Runs the load test. Returns whether nothing was lost or wrong.
+fn run(options: Options) -> Result<bool, Failure> {
+    prepare(&options)?;
+    let (json, path) = (options.json, options.report.clone());
+    let report = Load::new(options).and_then(Load::run).map_err(|error| run_failed(&error))?;
+    print(&if json { format!("{:#}\n", report::json(&report)) } else { report::text(&report) });
+    if let Some(path) = path {
+        std::fs::write(&path, report::html(&report))
+            .map_err(|error| Failure::Failed(format!("--report {}: {error}", path.display())))?;
+    }
+    Ok(report.ok)
+}
+
+/// Checks before the run that limits, process, report file and server are usable.
+fn prepare(options: &Options) -> Result<(), Failure> {
     require_descriptors("clients", options.clients)?;
     if let Some(pid) = options.pid
         && machine::Usage::of(pid).is_none()
     {
-        return Err(format!("--pid {pid}: expected a process of this machine"));
+        return Err(Failure::Usage(format!("--pid {pid}: expected a process of this machine")));
     }
     if let Some(path) = &options.report {
-        std::fs::write(path, "")
-            .map_err(|error| format!("--report {}: expected a writable file: {error}", path.display()))?;
+        std::fs::write(path, "").map_err(|error| {
+            Failure::Usage(format!("--report {}: expected a writable file: {error}", path.display()))
+        })?;
     }
-    Ok(())
+    options.server.require()
 }
 
 /// Raises the limit of open files for this many connections, the value of a flag.
-fn require_descriptors(flag: &str, connections: usize) -> Result<(), String> {
+fn require_descriptors(flag: &str, connections: usize) -> Result<(), Failure> {
     let wanted = (connections + DESCRIPTORS_OVERHEAD) as u64;
     let limit = os::raise_open_files(wanted)
-        .map_err(|error| format!("cannot read the limit of open files: {error}"))?;
+        .map_err(|error| Failure::Usage(format!("cannot read the limit of open files: {error}")))?;
     if limit >= wanted {
         return Ok(());
     }
     let most = limit.saturating_sub(DESCRIPTORS_OVERHEAD as u64);
-    Err(format!("--{flag} {connections}: expected at most {most}: the limit of open files is {limit}"))
+    let problem =
+        format!("--{flag} {connections}: expected at most {most}: the limit of open files is {limit}");
+    Err(Failure::Usage(problem))
 }
 
-fn run(options: Options) -> ExitCode {
-    let (json, path) = (options.json, options.report.clone());
-    let report = match Load::new(options).and_then(Load::run) {
-        Ok(report) => report,
-        Err(error) => return fail_with(FAILED, &format!("the run failed: {error}")),
-    };
-    let text = if json { format!("{:#}\n", report::json(&report)) } else { report::text(&report) };
-    print(&text);
-    if let Some(path) = path
-        && let Err(error) = std::fs::write(&path, report::html(&report))
-    {
-        return fail_with(FAILED, &format!("--report {}: {error}", path.display()));
-    }
-    if report.ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
-}
-
-fn print(text: &str) -> ExitCode {
-    // A closed pipe (`--help | head`) is not an error.
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
-}
-
-fn fail_with(status: u8, problem: &str) -> ExitCode {
-    console::report_error("loadtest", &problem);
-    ExitCode::from(status)
+fn run_failed(error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("the run failed: {error}"))
 }

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::time::Duration;
 
-use game_client::PlayerId;
 use game_client::text::printable;
+use game_client::{Interrupt, PlayerId};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -30,7 +30,7 @@ use crate::connection::Phase;
 use crate::measure::{Measures, Tally};
 use crate::observe::Observer;
 use crate::options::Options;
-use crate::os::{Clock, StopSignals, Timer};
+use crate::os::{Clock, Timer};
 use crate::random::Random;
 use crate::report::Report;
 use crate::schedule::{Task, TaskQueue};
@@ -49,7 +49,6 @@ const TASKS_PER_ITERATION: usize = 64;
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 const TIMER: Token = Token(usize::MAX - 1);
-const SIGNALS: Token = Token(usize::MAX - 2);
 
 /// A run.
 pub struct Load {
@@ -57,7 +56,7 @@ pub struct Load {
     clock: Clock,
     poll: Poll,
     timer: Timer,
-    signals: StopSignals,
+    interrupt: Interrupt,
     clients: Vec<Client>,
     /// Index of the client by its wire id.
     players: HashMap<PlayerId, usize>,
@@ -95,9 +94,8 @@ impl Load {
     /// The kernel refuses a poll instance or a descriptor.
     pub fn new(options: Options) -> io::Result<Load> {
         let clock = Clock::start();
-        let (poll, timer, signals) = (Poll::new()?, Timer::new()?, StopSignals::new()?);
+        let (poll, timer) = (Poll::new()?, Timer::new()?);
         poll.registry().register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
-        poll.registry().register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
         let mut random = Random::new(options.seed);
         let clients = clients(&options, &mut random);
         Ok(Load {
@@ -107,7 +105,7 @@ impl Load {
             clock,
             poll,
             timer,
-            signals,
+            interrupt: Interrupt::watch()?,
             clients,
             players: HashMap::new(),
             playing: 0,
@@ -138,6 +136,9 @@ impl Load {
         let mut events = Events::with_capacity(EVENTS_PER_ITERATION);
         while self.stage != Stage::Over {
             self.wait(&mut events)?;
+            if self.interrupt.take() {
+                self.end_early();
+            }
             for event in &events {
                 self.dispatch(event);
             }
@@ -191,11 +192,6 @@ impl Load {
     fn dispatch(&mut self, event: &Event) {
         match event.token() {
             TIMER => self.timer.fired(),
-            SIGNALS => {
-                while self.signals.take() {
-                    self.interrupt();
-                }
-            }
             Token(index) => {
                 if event.is_writable() {
                     self.writable(index);
@@ -255,14 +251,13 @@ fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Command, parse};
+    use crate::options::tests::run;
 
     #[test]
     fn viewers_are_numbered_once_and_never_slow_readers() {
         for (clients_wanted, viewers) in [(10, 3), (7, 7), (1_000, 50), (5, 0)] {
-            let flags =
-                [format!("-c={clients_wanted}"), format!("--viewers={viewers}"), "--slow-readers=1".into()];
-            let Ok(Command::Run(options)) = parse(flags) else { panic!("valid flags") };
+            let options = run(&["--slow-readers=1"]);
+            let options = Options { clients: clients_wanted, viewers, ..options };
             let all = clients(&options, &mut Random::new(1));
             let numbers: Vec<usize> = all.iter().filter_map(|client| client.viewer).collect();
             assert_eq!(numbers, (0..viewers).collect::<Vec<_>>());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use game_client::console;
 use game_client::endpoint::Target;
-use game_client::options::{self, Bounds, CommandLine, Flag, Program};
+use game_client::options::{Bounds, CommandLine, Flag};
 use serde::{Serialize, Serializer};
 
 use crate::behaviour::Profile;
@@ -79,9 +79,6 @@ pub struct Options {
     pub report: Option<PathBuf>,
 }
 
-/// A parsed command line.
-pub type Command = options::Command<Box<Options>>;
-
 const DAY_S: f64 = 86_400.0;
 
 /// Every flag, in the order of the help.
@@ -113,23 +110,19 @@ pub const FLAGS: &[Flag] = &[
     Flag::switch("json", "print the result as one JSON object"),
 ];
 
-/// Parses the arguments that follow the program's name.
-///
-/// # Errors
-/// All problems, one line each, with the flag, the value and the allowed values.
-pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    let about = format!(
+/// Returns the text of `--help` above the flags.
+pub fn about() -> String {
+    format!(
         "Loads a game server with simulated players and reports a verdict.\n\n\
          Usage: {0} --clients 10000 --moves-per-second 2 --duration 60s --server ws://127.0.0.1:8108/ws\n\
          Hostile peers instead of players: {0} hostile --help\n\n\
          Exit status: 0 if nothing was lost or wrong, 1 otherwise, 2 for invalid usage.",
         console::name("loadtest")
-    );
-    let program = Program { name: "loadtest", about: &about, flags: FLAGS, takes_arguments: false };
-    program.parse(args, |_| None, |line| Box::new(validate(line)))
+    )
 }
 
-fn validate(line: &mut CommandLine<'_>) -> Options {
+/// Reads the options. An invalid value becomes a problem of the line.
+pub fn read(line: &mut CommandLine<'_>) -> Options {
     let clients = line.value("clients");
     let profile = profile(line);
     let world_side: u16 = line.value("world-side");
@@ -240,18 +233,26 @@ fn size<S: Serializer>(size: &(impl Copy + Into<Option<(u16, u16)>>), to: S) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use game_client::options::{Command, Program};
+
     use super::*;
 
-    fn run(args: &[&str]) -> Options {
-        match parse(args.iter().map(ToString::to_string)) {
-            Ok(Command::Run(options)) => *options,
+    fn parse(args: &[&str]) -> Result<Command<Options>, String> {
+        let program = Program { name: "", about: "", flags: FLAGS, takes_arguments: false };
+        program.parse(args.iter().map(ToString::to_string), |_| None, read)
+    }
+
+    /// Returns the options of a valid command line.
+    pub fn run(args: &[&str]) -> Options {
+        match parse(args) {
+            Ok(Command::Run(options)) => options,
             other => panic!("{other:?}"),
         }
     }
 
     fn problems(args: &[&str]) -> Vec<String> {
-        parse(args.iter().map(ToString::to_string)).unwrap_err().lines().map(str::to_owned).collect()
+        parse(args).unwrap_err().lines().map(str::to_owned).collect()
     }
 
     #[test]

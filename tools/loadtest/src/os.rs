@@ -1,4 +1,4 @@
-//! Linux-specific parts: sockets with a chosen source address, an exact timer, signals, limits.
+//! Linux-specific parts: sockets with a chosen source address, an exact timer, limits.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
@@ -112,37 +110,6 @@ impl Timer {
     /// Returns the descriptor to poll, edge-triggered: every expiry is an edge and needs no read.
     pub fn raw_fd(&self) -> i32 {
         self.timer.as_fd().as_raw_fd()
-    }
-}
-
-/// The ending signals, read from a descriptor.
-#[derive(Debug)]
-pub struct StopSignals {
-    signals: SignalFd,
-}
-
-impl StopSignals {
-    /// Blocks the signals for this thread and all threads that it spawns later.
-    ///
-    /// # Errors
-    /// No descriptor is left.
-    pub fn new() -> io::Result<StopSignals> {
-        let mut mask = SigSet::empty();
-        mask.add(Signal::SIGTERM);
-        mask.add(Signal::SIGINT);
-        mask.thread_block()?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(StopSignals { signals: SignalFd::with_flags(&mask, flags)? })
-    }
-
-    /// Consumes one pending signal. Returns whether there was one.
-    pub fn take(&self) -> bool {
-        matches!(self.signals.read_signal(), Ok(Some(_)))
-    }
-
-    /// Returns the descriptor to poll.
-    pub fn raw_fd(&self) -> i32 {
-        self.signals.as_raw_fd()
     }
 }
 

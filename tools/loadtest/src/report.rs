@@ -370,11 +370,10 @@ fn as_map<T: Serialize, S: Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Command, parse};
+    use crate::options::tests::run;
 
     /// A clean run of 10,000 clients.
     pub fn sample() -> Report {
-        let Ok(Command::Run(options)) = parse(["--clients=10000".to_owned()]) else { panic!("valid flags") };
         let times = Summary {
             count: 1_200_000,
             mean_ms: 4.0,
@@ -392,7 +391,7 @@ mod tests {
             interrupted: false,
             ok: true,
             problems: Vec::new(),
-            options: *options,
+            options: run(&["--clients=10000"]),
             connections: Connections { joined: 10_000, joined_in_s: 10.0, ..Connections::default() },
             churn: None,
             storm: None,

@@ -216,7 +216,7 @@ impl Viewer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Command, parse};
+    use crate::options::tests::run;
     use game_client::Facing;
 
     const VIEWER: u32 = 1_001;
@@ -224,8 +224,7 @@ mod tests {
     const ALWAYS: Window = Window { from_ns: 0, until_ns: u64::MAX };
 
     fn viewers() -> Viewers {
-        let Ok(Command::Run(options)) = parse(["--clients=1".to_owned()]) else { panic!("valid options") };
-        let mut viewers = Viewers::new(&options);
+        let mut viewers = Viewers::new(&run(&["--clients=1"]));
         let entry = |id: u32| [&id.to_le_bytes()[..], &[100, 0, 100, 0, 0, 0, 0x80]].concat();
         let state = [&[7, 2, 0, 0, 0][..], &entry(MOVER), &entry(VIEWER)].concat();
         viewers.receive(0, &state, MS, ALWAYS, |_| None);

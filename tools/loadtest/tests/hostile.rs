@@ -95,17 +95,16 @@ fn a_signal_ends_a_run_with_its_counts() {
     let child =
         hostile(&[&url(server()), "--peers=4", "--duration=10m", "--json"]).spawn().expect("it starts");
     let status = format!("/proc/{}/status", child.id());
-    // The program blocks signals when it reads them from a descriptor.
-    while !std::fs::read_to_string(&status).expect("a process").lines().any(blocks_sigint) {
+    while !std::fs::read_to_string(&status).expect("a process").lines().any(catches_sigint) {
         std::thread::yield_now();
     }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("the process is running");
     assert_eq!(json(&child.wait_with_output().expect("it ends"))["interrupted"], true);
 }
 
-/// Whether a line of `/proc/PID/status` shows SIGINT as blocked.
-fn blocks_sigint(line: &str) -> bool {
-    let mask = line.strip_prefix("SigBlk:").and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+/// Whether a line of `/proc/PID/status` shows a handler for SIGINT.
+fn catches_sigint(line: &str) -> bool {
+    let mask = line.strip_prefix("SigCgt:").and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (Signal::SIGINT as u32 - 1) & 1 == 1)
 }
 
@@ -121,7 +120,8 @@ fn an_unresolvable_name_is_unreachable_and_not_invalid_usage() {
     let output = run(&["--server=ws://no-such-host.invalid/ws"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let problem = "loadtest: the server is unreachable: the name no-such-host.invalid does not resolve: ";
+    let problem =
+        "loadtest hostile: the server is unreachable: the name no-such-host.invalid does not resolve: ";
     assert!(said.starts_with(problem), "{said}");
 }
 
@@ -130,12 +130,16 @@ fn invalid_usage_is_named_and_ends_with_status_2() {
     for (flag, problem) in [
         ("--kinds=polite", "--kinds polite: expected all, or a comma-separated list of slow-heads"),
         ("--attack=polite", "--attack polite: expected one of slots, "),
-        ("--peers=0", "--peers 0: expected "),
+        ("--peers=0", "--peers 0: expected a whole number from 1 to 100000"),
+        (
+            "--server=ws://10.0.0.1:80/ws --source-addresses=2",
+            "--source-addresses 2: only for a server on 127.0.0.0/8, ",
+        ),
         ("--pears=1", "pears"),
     ] {
-        let output = run(&[flag]);
+        let output = run(&flag.split(' ').collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.starts_with("loadtest: ") && said.contains(problem), "{said}");
+        assert!(said.starts_with("loadtest hostile: ") && said.contains(problem), "{said}");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{addresses, host_and_port};
+use crate::Failure;
 use crate::options::{Bounds, Value};
 
 /// Default port: HTTP's.
@@ -32,6 +33,15 @@ impl Target {
     /// Returns the game's usual endpoint at this address.
     pub fn at(address: SocketAddr) -> Target {
         Target { authority: address.to_string(), address, problem: None, path: "/ws".to_owned() }
+    }
+
+    /// Checks that the host has resolved.
+    ///
+    /// # Errors
+    /// It has not, with the reason.
+    pub fn require(&self) -> Result<(), Failure> {
+        let failed = |problem: &String| Failure::Failed(format!("the server is unreachable: {problem}"));
+        self.problem.as_ref().map_or(Ok(()), |problem| Err(failed(problem)))
     }
 
     /// Whether the server is reachable from every source address in 127.0.0.0/8.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{Command, CommandLine, Program};
 use crate::Failure;
-use crate::console::report_error;
+use crate::console::{print, report_error};
 
 /// A subcommand: its name, its purpose in half a line, and its program, which gets the arguments after the name.
 #[derive(Clone, Copy, Debug)]
@@ -82,10 +82,4 @@ impl Program<'_> {
 /// That of the work.
 pub fn verdict(is_met: Result<bool, Failure>) -> Result<ExitCode, Failure> {
     is_met.map(|is_met| if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn print(text: &str) -> ExitCode {
-    // A closed pipe (`| head`) is not an error.
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
 }

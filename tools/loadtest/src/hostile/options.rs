@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use game_client::console;
 use game_client::endpoint::Target;
-use game_client::options::{self, Bounds, CommandLine, Flag, Program};
+use game_client::options::{Bounds, CommandLine, Flag};
 
 use super::attack::Attack;
 use super::kind::Kind;
@@ -38,9 +38,6 @@ pub struct Options {
     pub json: bool,
 }
 
-/// A parsed command line.
-pub type Command = options::Command<Box<Options>>;
-
 /// Every flag, in the order of the help.
 #[rustfmt::skip] // One row per flag.
 pub const FLAGS: &[Flag] = &[
@@ -57,12 +54,9 @@ pub const FLAGS: &[Flag] = &[
     Flag::switch("json", "print the counts as one JSON object"),
 ];
 
-/// Parses the arguments after the subcommand; flags may have one dash.
-///
-/// # Errors
-/// All problems, one line each, with the flag, its value and the allowed values.
-pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
-    let about = format!(
+/// Returns the text of `--help` above the flags.
+pub fn about() -> String {
+    format!(
         "Runs hostile peers against a game server, and counts its reactions.\n\n\
          Usage: {} hostile --server ws://127.0.0.1:8108/ws --peers 2000 --kinds all --duration 60s\n\n\
          Kinds: {}.\nAttacks: {}.\n\n\
@@ -70,12 +64,11 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> 
         console::name("loadtest"),
         Kind::names(),
         Attack::names()
-    );
-    let program = Program { name: "loadtest hostile", about: &about, flags: FLAGS, takes_arguments: false };
-    program.parse(args, |_| None, |line| Box::new(read(line)))
+    )
 }
 
-fn read(line: &mut CommandLine<'_>) -> Options {
+/// Reads the options. An invalid value becomes a problem of the line.
+pub fn read(line: &mut CommandLine<'_>) -> Options {
     let server: Target = line.value("server");
     let attack = line.optional_with("attack", attack);
     Options {
@@ -110,48 +103,4 @@ fn source_addresses(line: &mut CommandLine<'_>, server: &Target) -> u32 {
         line.reject("source-addresses", &format!("only for a server on 127.0.0.0/8, and {target} is not"));
     }
     count
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(args: &[&str]) -> Result<Options, String> {
-        match parse(args.iter().map(ToString::to_string))? {
-            Command::Run(options) => Ok(*options),
-            Command::Help(text) => Err(text),
-        }
-    }
-
-    #[test]
-    fn defaults_are_valid_and_flags_may_have_one_dash() {
-        let options = run(&[]).unwrap();
-        assert_eq!((options.peers, options.kinds.len(), options.source_addresses), (2_000, 9, 250));
-        let line = ["-peers=20", "-kinds", "deaf", "--duration=1m30s", "-json", "-seed=7"];
-        let options = run(&line).unwrap();
-        assert_eq!((options.peers, options.duration.as_secs(), options.seed), (20, 90, 7));
-        assert!(options.json && options.kinds == [Kind::Deaf] && options.attack.is_none());
-        let options = run(&["--attack=jump"]).unwrap();
-        assert_eq!((options.attack, options.peers), (Some(Attack::Jump), 15));
-    }
-
-    #[test]
-    fn invalid_values_are_named_with_the_allowed_ones() {
-        for (args, problem) in [
-            (&["--peers=0"][..], "--peers 0: expected a whole number from 1 to 100000"),
-            (
-                &["--attack=slow"],
-                "--attack slow: expected one of slots, pipelining, jump, join-attack-leave, desync, return",
-            ),
-            (&["--kinds=polite"], "--kinds polite: expected all, or a comma-separated list of slow-heads, "),
-            (
-                &["--server=ws://10.0.0.1:80/ws", "--source-addresses=2"],
-                "--source-addresses 2: only for a server on 127.0.0.0/8, and 10.0.0.1:80 is not",
-            ),
-        ] {
-            let said = run(args).unwrap_err();
-            assert!(said.starts_with(problem), "{said}");
-        }
-        assert_eq!(run(&["--server=ws://10.0.0.1:80/ws"]).unwrap().source_addresses, 0);
-    }
 }

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use game_client::handshake;
+use game_client::{Interrupt, handshake};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
@@ -21,7 +21,7 @@ use super::script::{Next, Script};
 use super::tally::{Counts, End, Tally};
 use crate::behaviour::SECOND_NS;
 use crate::connection::Phase;
-use crate::os::{Clock, StopSignals};
+use crate::os::Clock;
 use crate::random::Random;
 use crate::schedule::{Entry, FixedRate, TaskQueue};
 
@@ -63,7 +63,6 @@ pub struct Swarm {
     options: Options,
     clock: Clock,
     poll: Poll,
-    signals: StopSignals,
     peers: Vec<Peer>,
     tally: Tally,
     tasks: TaskQueue<Task>,
@@ -93,7 +92,6 @@ impl Swarm {
             tally: Tally { peers: options.peers, ..Tally::default() },
             clock,
             poll: Poll::new()?,
-            signals: StopSignals::new()?,
             tasks: TaskQueue::default(),
             arriving: (0..options.peers).collect(),
             connects: FixedRate::new(clock.now_ns(), options.connect_rate),
@@ -109,7 +107,7 @@ impl Swarm {
     ///
     /// # Errors
     /// The kernel refuses the poll. Reactions of the server never end a run early.
-    pub fn run(mut self) -> io::Result<Tally> {
+    pub fn run(mut self, interrupt: &Interrupt) -> io::Result<Tally> {
         let mut events = Events::with_capacity(EVENTS_PER_ITERATION);
         let end_ns = self.options.duration.as_nanos() as u64;
         while self.clock.now_ns() < end_ns && !self.tally.interrupted {
@@ -123,7 +121,7 @@ impl Swarm {
             }
             self.run_due_tasks();
             self.connect_some();
-            self.tally.interrupted = self.signals.take();
+            self.tally.interrupted = interrupt.is_requested();
         }
         for index in 0..self.peers.len() {
             let is_open = matches!(self.peers[index].phase, Phase::Upgrading | Phase::Playing);

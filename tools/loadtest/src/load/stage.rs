@@ -160,7 +160,7 @@ impl Load {
     }
 
     /// Handles Ctrl-C: the first one ends the run early but completely, the second one immediately.
-    pub(super) fn interrupt(&mut self) {
+    pub(super) fn end_early(&mut self) {
         self.interrupted = true;
         if self.stage.is_active() {
             self.stop_all(self.clock.now_ns());
