@@ -13,7 +13,6 @@
 //!      │     ├─> behaviour    the actions of players ──> avatar: their positions and messages
 //!      │     ├─> client       a player and its unacknowledged MOVEs ──> connection: a socket
 //!      │     ├─> viewers      the sampled viewers: replicas, delays to the screen
-//!      │     ├─> ids          checks that ids are unique and ascending
 //!      │     ├─> truth        compares replicas with true positions
 //!      │     ├─> measure      counts and histograms
 //!      │     └─> observe      per-second samples ──> machine, scrape: /proc and /metrics; progress: the progress line
@@ -26,7 +25,6 @@ mod behaviour;
 mod client;
 mod connection;
 pub mod hostile;
-mod ids;
 mod load;
 mod machine;
 mod measure;

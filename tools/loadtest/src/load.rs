@@ -15,7 +15,7 @@ mod judge;
 mod receive;
 mod stage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ use crate::observe::Observer;
 use crate::options::Options;
 use crate::os::{Clock, Timer};
 use crate::random::Random;
-use crate::report::Report;
+use crate::report::{Connections, Generator, Moves, Report};
 use crate::schedule::{Task, TaskQueue};
 use crate::viewers::Viewers;
 use arrive::Arrivals;
-use churn::Churn;
+use churn::{Churn, Storm};
 use stage::Stage;
 
 /// Most poll events per iteration.
@@ -60,27 +60,20 @@ pub struct Load {
     clients: Vec<Client>,
     /// Index of the client by its wire id.
     players: HashMap<PlayerId, usize>,
-    /// Clients in [`Phase::Playing`].
-    playing: usize,
     arrivals: Arrivals,
     tasks: TaskQueue<Task>,
     stage: Stage,
-    /// Unacknowledged MOVEs of all clients.
-    outstanding: usize,
-    churn: Churn,
-    /// Unacknowledged MOVEs of clients that disconnected on purpose.
-    abandoned: u64,
-    /// Actions postponed because this program was too late.
-    postponed: u64,
     random: Random,
     viewers: Viewers,
+    observer: Observer,
     measures: Measures,
     tally: Tally,
-    observer: Observer,
-    /// Unexpected disconnects of players, by reason.
-    disconnects: BTreeMap<String, u64>,
-    /// Clients whose close frame was not answered.
-    unclosed: usize,
+    connections: Connections,
+    churn: Churn,
+    /// The storm, once it has begun.
+    storm: Option<Storm>,
+    moves: Moves,
+    generator: Generator,
     report: Option<Report>,
     interrupted: bool,
     woke_ns: u64,
@@ -108,18 +101,16 @@ impl Load {
             interrupt: Interrupt::watch()?,
             clients,
             players: HashMap::new(),
-            playing: 0,
             tasks: TaskQueue::default(),
             stage: Stage::Connecting,
-            outstanding: 0,
-            churn: Churn::new(),
-            abandoned: 0,
-            postponed: 0,
             random,
             measures: Measures::default(),
             tally: Tally::default(),
-            disconnects: BTreeMap::new(),
-            unclosed: 0,
+            connections: Connections::default(),
+            churn: Churn::default(),
+            storm: None,
+            moves: Moves::default(),
+            generator: Generator::default(),
             report: None,
             interrupted: false,
             woke_ns: clock.now_ns(),
@@ -149,7 +140,7 @@ impl Load {
             self.advance();
         }
         self.observer.progress_done();
-        let unclosed = self.unclosed;
+        let unclosed = self.connections.unclosed;
         let mut report = self.report.take().unwrap_or_else(|| self.judge(false));
         report.connections.unclosed = unclosed;
         report.server.descriptors_after = self.observer.descriptors_after();
@@ -207,12 +198,12 @@ impl Load {
     /// Disconnects a client in any phase. The caller counts its unacknowledged MOVEs.
     fn remove(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        self.outstanding -= client.pending.len();
+        self.moves.missing -= client.pending.len() as u64;
         if client.phase.is_arriving() {
             self.arrivals.handshaking -= 1;
         }
         if client.phase == Phase::Playing {
-            self.playing -= 1;
+            self.connections.playing -= 1;
             self.players.remove(&client.id);
         }
         client.leave();
@@ -225,8 +216,8 @@ impl Load {
             return self.fail(index, reason);
         }
         if client.phase == Phase::Playing {
-            *self.disconnects.entry(printable(reason).into_owned()).or_default() += 1;
-            self.tally.acks_lost += client.pending.len() as u64;
+            *self.connections.disconnects.entry(printable(reason).into_owned()).or_default() += 1;
+            self.moves.lost += client.pending.len() as u64;
         }
         self.remove(index);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Resolution of histograms, in nanoseconds.
 const SHORTEST_NS: u64 = 1_000;
@@ -14,7 +14,7 @@ const LONGEST_NS: u64 = 120_000_000_000;
 /// Significant digits of recorded times.
 const DIGITS: u8 = 3;
 
-/// A histogram of times in nanoseconds.
+/// A histogram of times in nanoseconds. It is serialized as its [`Summary`].
 #[derive(Clone, Debug)]
 pub struct Times(Histogram<u64>);
 
@@ -24,10 +24,24 @@ impl Default for Times {
     }
 }
 
+impl Serialize for Times {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.summary().serialize(serializer)
+    }
+}
+
 impl Times {
     /// Records one time.
     pub fn record(&mut self, time_ns: u64) {
         self.0.saturating_record(time_ns);
+    }
+
+    /// Returns a histogram of one time.
+    #[cfg(test)]
+    pub fn of_ms(time_ms: u64) -> Times {
+        let mut times = Times::default();
+        times.record(time_ms * 1_000_000);
+        times
     }
 
     /// Clears the histogram.
@@ -126,12 +140,6 @@ pub const PING: usize = 7;
 pub struct Tally {
     /// MOVEs sent.
     pub moves: u64,
-    /// MOVEs acknowledged.
-    pub acks: u64,
-    /// Acks of no pending MOVE.
-    pub acks_unexpected: u64,
-    /// MOVEs whose connection the server or the network ended before the ack.
-    pub acks_lost: u64,
     /// Frames sent.
     pub frames_out: u64,
     /// Frames received, by kind.
@@ -153,9 +161,6 @@ impl Tally {
     pub fn since(&self, earlier: &Tally) -> Tally {
         Tally {
             moves: self.moves - earlier.moves,
-            acks: self.acks - earlier.acks,
-            acks_unexpected: self.acks_unexpected - earlier.acks_unexpected,
-            acks_lost: self.acks_lost - earlier.acks_lost,
             frames_out: self.frames_out - earlier.frames_out,
             frames_in: std::array::from_fn(|kind| self.frames_in[kind] - earlier.frames_in[kind]),
             bytes_out: self.bytes_out - earlier.bytes_out,
@@ -203,8 +208,6 @@ pub struct Measures {
     pub lateness_this_second: Times,
     /// Durations of loop iterations without waiting. Data that arrives during an iteration is read in the next one.
     pub iterations: Times,
-    /// From the start of a connection to its first snapshot.
-    pub connect: Times,
     /// The measured window, in nanoseconds of the run's clock.
     pub window: Window,
 }

@@ -23,7 +23,7 @@ const DESCRIPTORS_TIMEOUT: Duration = Duration::from_secs(5);
 const DESCRIPTORS_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Cumulative counts and resource usage at one time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mark {
     /// Time, in nanoseconds of the run's clock.
     pub at_ns: u64,

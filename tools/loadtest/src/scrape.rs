@@ -30,11 +30,6 @@ impl Scrape {
     pub fn number(&self, key: &str) -> Option<f64> {
         self.body.get(key)?.as_f64()
     }
-
-    /// Returns the growth of a number since an earlier scrape.
-    pub fn growth(&self, earlier: &Scrape, key: &str) -> Option<f64> {
-        Some(self.number(key)? - earlier.number(key)?)
-    }
 }
 
 /// A pending scrape.
@@ -69,18 +64,4 @@ fn request(server: &Target) -> Option<Json> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_their_growth_are_read_from_the_object() {
-        let scrape = |text| Scrape { at_ns: 0, body: serde_json::from_str(text).unwrap() };
-        let earlier = scrape(r#"{"ticks_total":100}"#);
-        let later = scrape(r#"{"ticks_total":160,"word":"x"}"#);
-        assert_eq!(later.growth(&earlier, "ticks_total"), Some(60.0));
-        assert_eq!(later.growth(&earlier, "word"), None);
-    }
 }

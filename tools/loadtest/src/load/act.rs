@@ -55,7 +55,7 @@ impl Load {
         let now_ns = self.clock.now_ns();
         let is_postponed = now_ns > entry.due_ns + MAKE_UP_NS_MAX;
         if is_postponed {
-            self.postponed += 1;
+            self.generator.postponed += 1;
             self.measures.sent(entry.due_ns, now_ns);
             self.tasks.add(Entry { due_ns: now_ns, ..entry });
         }
@@ -107,7 +107,7 @@ impl Load {
             outgoing.extend(masked(Opcode::Binary, &message.to_bytes(), client.random.next_u64() as u32));
             if let ClientMessage::Move { sequence, .. } = *message {
                 client.sent(sequence, intended_ns, sent_ns);
-                self.outstanding += 1;
+                self.moves.missing += 1;
                 self.tally.moves += 1;
             }
             if let Some(viewer) = client.viewer {

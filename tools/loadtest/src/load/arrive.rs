@@ -1,6 +1,5 @@
 //! Connecting clients: at the connect rate, or as fast as the server completes handshakes, whichever is slower.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use game_client::text::printable;
@@ -28,7 +27,7 @@ const HANDSHAKE_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 /// Receive buffer of slow readers, in bytes. Small, so that the server experiences backpressure.
 const SLOW_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
-/// Progress of connecting, and failures.
+/// Progress of connecting.
 #[derive(Debug)]
 pub struct Arrivals {
     rate: FixedRate,
@@ -37,14 +36,8 @@ pub struct Arrivals {
     wanted: usize,
     /// Clients that are connecting.
     pub handshaking: usize,
-    /// Clients that have joined at least once.
-    pub joined: usize,
-    /// Time of the last first join.
-    last_joined_ns: u64,
     /// Time at which connecting began.
     began_ns: u64,
-    /// Failed connections, by reason.
-    pub failures: BTreeMap<String, u64>,
     request: Vec<u8>,
 }
 
@@ -55,10 +48,7 @@ impl Arrivals {
             started: 0,
             wanted: options.clients,
             handshaking: 0,
-            joined: 0,
-            last_joined_ns: now_ns,
             began_ns: now_ns,
-            failures: BTreeMap::new(),
             request: handshake::request(&options.server.authority, &options.server.path, None),
         }
     }
@@ -71,11 +61,6 @@ impl Arrivals {
     /// Whether every client has joined or failed.
     pub fn is_over(&self) -> bool {
         self.started == self.wanted && self.handshaking == 0
-    }
-
-    /// Returns the time until the last join, in nanoseconds.
-    pub fn all_joined_ns(&self) -> u64 {
-        self.last_joined_ns - self.began_ns
     }
 
     /// Starts no further connections.
@@ -111,7 +96,7 @@ impl Load {
         let client = &mut self.clients[index];
         client.leave();
         (client.phase, client.began_ns) = (Phase::Connecting, now_ns);
-        client.highest_before = self.churn.ids.highest();
+        client.highest_before = self.churn.ids.highest;
         let receive_buffer = client.is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
         let (server, registry) = (self.options.server.address, self.poll.registry());
         let begun = client.connection.begin(server, source, receive_buffer, registry, Token(index));
@@ -122,7 +107,7 @@ impl Load {
 
     /// Records a failed connection.
     pub(super) fn fail(&mut self, index: usize, reason: &str) {
-        *self.arrivals.failures.entry(printable(reason).into_owned()).or_default() += 1;
+        *self.connections.failures.entry(printable(reason).into_owned()).or_default() += 1;
         self.remove(index);
     }
 
@@ -164,12 +149,12 @@ impl Load {
         client.avatar = Some(Avatar::new(own.x, own.y, own.facing, self.options.world_side, now_ns));
         self.churn.ids.record(own.id, client.highest_before);
         self.players.insert(own.id, index);
-        self.playing += 1;
+        self.connections.playing += 1;
         self.arrivals.handshaking -= 1;
         if client.connection.generation == 1 {
-            self.measures.connect.record(now_ns - client.began_ns);
-            self.arrivals.joined += 1;
-            self.arrivals.last_joined_ns = now_ns;
+            self.connections.connect.record(now_ns - client.began_ns);
+            self.connections.joined += 1;
+            self.connections.joined_in_s = (now_ns - self.arrivals.began_ns) as f64 / 1e9;
         } else {
             self.record_return(index, now_ns);
         }

@@ -1,13 +1,13 @@
 //! Disconnects clients in various ways and reconnects them: a few all the time, or many at once (a storm).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use game_client::ClientMessage;
+use game_client::{ClientMessage, PlayerId};
+use serde::{Serialize, Serializer};
 
 use super::Load;
 use crate::connection::Phase;
-use crate::ids::Ids;
-use crate::measure::{Pending, Times};
+use crate::measure::{Pending, Times, Window};
 use crate::named::named;
 use crate::options::Options;
 use crate::schedule::FixedRate;
@@ -40,53 +40,92 @@ named! {
 }
 
 /// Disconnects, reconnects and their results.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Churn {
-    /// Schedule of disconnects.
-    rate: FixedRate,
-    /// Disconnects by kind.
-    pub left: [u64; LeaveKind::ALL.len()],
+    /// Disconnects.
+    pub left: u64,
+    /// Disconnects by kind; every kind is present.
+    pub left_by_kind: BTreeMap<LeaveKind, u64>,
+    /// Disconnects per second in the measured window.
+    pub left_per_s: f64,
+    /// Reconnected clients that received their id.
+    pub returned: u64,
     /// From the start of a connection to its first snapshot, of reconnecting clients.
+    #[serde(rename = "connect_ms")]
     pub connect: Times,
     /// All ids of the run.
+    #[serde(flatten)]
     pub ids: Ids,
-    /// The storm.
-    pub storm: Storm,
+    /// Schedule of disconnects.
+    #[serde(skip)]
+    pub(crate) rate: FixedRate,
+    /// Time at which a scheduled storm begins; `u64::MAX` once it has begun, or without one.
+    #[serde(skip)]
+    pub(crate) storm_due_ns: u64,
+    /// Clients of a storm that have not started to reconnect.
+    #[serde(skip)]
+    pub(crate) waiting: VecDeque<usize>,
 }
 
-/// Many clients disconnected at once.
-#[derive(Debug, Default)]
+/// All ids that the server assigned to clients of this run. Each is assigned once, in ascending order.
+#[derive(Debug, Default, Serialize)]
+pub struct Ids {
+    /// The different ids.
+    #[serde(rename = "ids", serialize_with = "count")]
+    pub seen: HashSet<PlayerId>,
+    /// The highest id; 0 before the first.
+    #[serde(rename = "id_highest")]
+    pub highest: PlayerId,
+    /// Ids assigned more than once.
+    #[serde(rename = "ids_repeated")]
+    pub repeated: u64,
+    /// Ids not above every id known when the connection began.
+    #[serde(rename = "ids_not_above")]
+    pub not_above: u64,
+}
+
+/// A storm: many clients disconnected at once.
+#[derive(Debug, Default, Serialize)]
 pub struct Storm {
-    /// Time at which a scheduled storm begins; `None` once it has begun, or without one.
-    due_ns: Option<u64>,
-    /// Time at which it began.
-    pub began_ns: Option<u64>,
-    /// Time of the last reset.
-    pub reset_ns: u64,
-    /// Time at which all clients had reconnected.
-    pub back_ns: Option<u64>,
-    /// Clients that have not started to reconnect.
-    waiting: VecDeque<usize>,
     /// Number of disconnected clients.
     pub killed: usize,
+    /// Duration of the resets, in seconds.
+    pub reset_s: f64,
     /// Number of reconnected clients.
     pub returned: usize,
+    /// Time from the first reset until all had reconnected, in seconds; `None` if some never did.
+    pub back_s: Option<f64>,
+    /// Number of unaffected clients.
+    pub stayed: usize,
     /// Ack round trips of the unaffected clients, until all others had reconnected.
+    #[serde(rename = "ack_of_stayed_ms")]
     pub ack_of_stayed: Times,
+    /// From its begin to the last reconnect.
+    #[serde(skip)]
+    pub(crate) window: Window,
+}
+
+fn count<S: Serializer>(ids: &HashSet<PlayerId>, serializer: S) -> Result<S::Ok, S::Error> {
+    ids.len().serialize(serializer)
+}
+
+impl Default for Churn {
+    fn default() -> Churn {
+        Churn {
+            left: 0,
+            left_by_kind: LeaveKind::ALL.map(|kind| (kind, 0)).into(),
+            left_per_s: 0.0,
+            returned: 0,
+            connect: Times::default(),
+            ids: Ids::default(),
+            rate: FixedRate::new(0, 0.0),
+            storm_due_ns: u64::MAX,
+            waiting: VecDeque::new(),
+        }
+    }
 }
 
 impl Churn {
-    /// Returns a state without disconnects until [`Churn::begin`].
-    pub fn new() -> Churn {
-        Churn {
-            rate: FixedRate::new(0, 0.0),
-            left: [0; LeaveKind::ALL.len()],
-            connect: Times::default(),
-            ids: Ids::default(),
-            storm: Storm::default(),
-        }
-    }
-
     /// Starts to disconnect `per_s` clients per second.
     pub fn begin(&mut self, now_ns: u64, per_s: f64) {
         self.rate = FixedRate::new(now_ns, per_s);
@@ -94,48 +133,46 @@ impl Churn {
 
     /// Schedules the storm at the beginning of the measured window.
     pub fn await_storm(&mut self, window_from_ns: u64, options: &Options) {
-        self.storm.due_ns = options.storm_at.map(|at| window_from_ns + at.as_nanos() as u64);
+        self.storm_due_ns = options.storm_at.map_or(u64::MAX, |at| window_from_ns + at.as_nanos() as u64);
     }
 
     /// Stops all disconnects.
     pub fn stop(&mut self) {
         self.rate = FixedRate::new(u64::MAX, 0.0);
-        self.storm.due_ns = None;
+        self.storm_due_ns = u64::MAX;
     }
 
     /// Returns the next due time.
     pub fn next_ns(&self) -> u64 {
-        if !self.storm.waiting.is_empty() {
-            return 0;
-        }
-        self.rate.next_ns().min(self.storm.due_ns.unwrap_or(u64::MAX))
+        if self.waiting.is_empty() { self.rate.next_ns().min(self.storm_due_ns) } else { 0 }
     }
+}
 
-    /// Returns the number of all disconnects.
-    pub fn left_total(&self) -> u64 {
-        self.left.iter().sum()
+impl Ids {
+    /// Records the id of a client. `highest_before` is the highest id known when the client's connection began.
+    /// Clients that connect concurrently learn their ids in any order, so only earlier ids are a lower bound.
+    pub fn record(&mut self, id: PlayerId, highest_before: PlayerId) {
+        self.repeated += u64::from(!self.seen.insert(id));
+        self.not_above += u64::from(id <= highest_before);
+        self.highest = self.highest.max(id);
     }
 }
 
 impl Storm {
-    /// Whether a time is between the storm's begin and the last reconnect.
-    fn is_active_at(&self, at_ns: u64) -> bool {
-        self.began_ns.is_some_and(|began_ns| (began_ns..self.back_ns.unwrap_or(u64::MAX)).contains(&at_ns))
-    }
-
     /// Records an ack received by a client whose connection began at `connected_ns`.
     pub fn answered(&mut self, pending: &Pending, connected_ns: u64, now_ns: u64) {
-        if self.is_active_at(pending.intended_ns) && self.began_ns > Some(connected_ns) {
+        if self.window.contains(pending.intended_ns) && connected_ns < self.window.from_ns {
             self.ack_of_stayed.record(now_ns.saturating_sub(pending.intended_ns));
         }
     }
 
     /// Records that a client rejoined whose connection began at `connected_ns`.
-    pub fn record_return(&mut self, connected_ns: u64, now_ns: u64) {
-        if self.back_ns.is_none() && self.began_ns.is_some_and(|began_ns| connected_ns >= began_ns) {
+    fn record_return(&mut self, connected_ns: u64, now_ns: u64) {
+        if self.back_s.is_none() && connected_ns >= self.window.from_ns {
             self.returned += 1;
             if self.returned == self.killed {
-                self.back_ns = Some(now_ns);
+                self.window.until_ns = now_ns;
+                self.back_s = Some((now_ns - self.window.from_ns) as f64 / 1e9);
             }
         }
     }
@@ -145,7 +182,7 @@ impl Load {
     /// Performs due disconnects, and reconnects clients of a storm.
     pub(super) fn churn(&mut self) {
         for _ in 0..RETURNS_PER_ITERATION {
-            let Some(index) = self.churn.storm.waiting.pop_front() else { break };
+            let Some(index) = self.churn.waiting.pop_front() else { break };
             self.begin(index, self.clock.now_ns());
         }
         if !self.stage.is_active() {
@@ -158,8 +195,8 @@ impl Load {
             self.reconnect_random_client();
         }
         let now_ns = self.clock.now_ns();
-        if self.churn.storm.due_ns.is_some_and(|due_ns| due_ns <= now_ns) {
-            self.storm(now_ns);
+        if self.churn.storm_due_ns <= now_ns {
+            self.begin_storm(now_ns);
         }
     }
 
@@ -203,7 +240,7 @@ impl Load {
     }
 
     /// Resets many clients at once. They reconnect as fast as possible.
-    fn storm(&mut self, now_ns: u64) {
+    fn begin_storm(&mut self, now_ns: u64) {
         let (all, wanted) = (self.clients.len(), self.options.storm_clients);
         let is_hit = |index: usize| (index + 1) * wanted / all > index * wanted / all;
         let hit: VecDeque<usize> =
@@ -215,24 +252,20 @@ impl Load {
                 self.viewers.restart(viewer);
             }
         }
-        let reset_ns = self.clock.now_ns();
-        let ack_of_stayed = Times::default();
-        self.churn.storm = Storm {
-            due_ns: None,
-            began_ns: Some(now_ns),
-            reset_ns,
-            back_ns: None,
+        self.storm = Some(Storm {
             killed: hit.len(),
-            returned: 0,
-            waiting: hit,
-            ack_of_stayed,
-        };
+            reset_s: (self.clock.now_ns() - now_ns) as f64 / 1e9,
+            stayed: self.options.clients - hit.len(),
+            window: Window { from_ns: now_ns, until_ns: u64::MAX },
+            ..Storm::default()
+        });
+        (self.churn.storm_due_ns, self.churn.waiting) = (u64::MAX, hit);
     }
 
     fn leave(&mut self, index: usize, kind: LeaveKind) {
-        self.abandoned += self.clients[index].pending.len() as u64;
+        self.moves.abandoned += self.clients[index].pending.len() as u64;
         self.remove(index);
-        self.churn.left[kind as usize] += 1;
+        *self.churn.left_by_kind.entry(kind).or_default() += 1;
         self.tally.left += 1;
     }
 
@@ -240,7 +273,9 @@ impl Load {
     pub(super) fn record_return(&mut self, index: usize, now_ns: u64) {
         let began_ns = self.clients[index].began_ns;
         self.churn.connect.record(now_ns - began_ns);
-        self.churn.storm.record_return(began_ns, now_ns);
+        if let Some(storm) = &mut self.storm {
+            storm.record_return(began_ns, now_ns);
+        }
         self.tally.returned += 1;
     }
 }
@@ -249,30 +284,41 @@ impl Load {
 mod tests {
     use super::*;
 
-    fn pending(intended_ns: u64) -> Pending {
-        Pending { sequence: 1, intended_ns, sent_ns: intended_ns, is_backlogged: false }
+    fn storm(killed: usize, until_ns: u64) -> Storm {
+        Storm { killed, window: Window { from_ns: 100, until_ns }, ..Storm::default() }
     }
 
     #[test]
     fn a_storm_ends_when_all_clients_have_reconnected() {
-        let mut storm = Storm { began_ns: Some(100), killed: 2, ..Storm::default() };
+        let mut storm = storm(2, u64::MAX);
         storm.record_return(50, 150);
         assert_eq!(storm.returned, 0, "connected before the storm");
         storm.record_return(110, 160);
-        assert_eq!(storm.back_ns, None);
+        assert_eq!(storm.back_s, None);
         storm.record_return(110, 170);
         storm.record_return(180, 190);
-        assert_eq!((storm.back_ns, storm.returned), (Some(170), 2), "later reconnects have other causes");
+        assert_eq!((storm.window.until_ns, storm.returned), (170, 2), "later reconnects have other causes");
     }
 
     #[test]
     fn only_unaffected_clients_count_and_only_during_the_storm() {
-        let mut storm = Storm { began_ns: Some(100), back_ns: Some(200), ..Storm::default() };
-        storm.answered(&pending(99), 1, 300);
-        storm.answered(&pending(200), 1, 300);
-        storm.answered(&pending(150), 120, 300);
-        assert_eq!(storm.ack_of_stayed.summary().count, 0);
-        storm.answered(&pending(150), 1, 300);
-        assert_eq!(storm.ack_of_stayed.summary().count, 1);
+        let mut storm = storm(2, 200);
+        for (intended_ns, connected_ns, count) in [(99, 1, 0), (200, 1, 0), (150, 120, 0), (150, 1, 1)] {
+            let pending = Pending { sequence: 1, intended_ns, sent_ns: intended_ns, is_backlogged: false };
+            storm.answered(&pending, connected_ns, 300);
+            assert_eq!(storm.ack_of_stayed.summary().count, count);
+        }
+    }
+
+    #[test]
+    fn counts_ids_that_repeat_or_descend() {
+        let mut ids = Ids::default();
+        for id in [1_003, 1_001, 1_002] {
+            ids.record(id, 0);
+        }
+        assert_eq!((ids.highest, ids.repeated, ids.not_above), (1_003, 0, 0), "concurrent connections");
+        ids.record(1_003, 0);
+        ids.record(1_000, 1_003);
+        assert_eq!((ids.repeated, ids.not_above), (1, 1));
     }
 }

@@ -62,7 +62,7 @@ impl Load {
 
     /// Handles the end of the server's stream.
     fn end(&mut self, index: usize, reason: &str) {
-        self.unclosed += usize::from(self.clients[index].phase == Phase::Closing);
+        self.connections.unclosed += usize::from(self.clients[index].phase == Phase::Closing);
         self.lose(index, reason);
     }
 
@@ -147,11 +147,11 @@ impl Load {
         let client = &mut self.clients[index];
         let pending = if id == client.id { client.answered(acked.sequence) } else { None };
         let Some(pending) = pending else {
-            self.tally.acks_unexpected += 1;
+            self.moves.unexpected += 1;
             return;
         };
-        self.tally.acks += 1;
-        self.outstanding -= 1;
+        self.moves.answered += 1;
+        self.moves.missing -= 1;
         client.acked = Some(acked);
         if let Some(avatar) = &mut client.avatar {
             avatar.acknowledged(acked.sequence, acked.x, acked.y, now_ns);
@@ -159,7 +159,9 @@ impl Load {
         // Round trips of slow readers measure their own delay.
         if !client.is_slow {
             self.measures.answered(&pending, now_ns, self.stage == Stage::Connecting);
-            self.churn.storm.answered(&pending, client.began_ns, now_ns);
+            if let Some(storm) = &mut self.storm {
+                storm.answered(&pending, client.began_ns, now_ns);
+            }
         }
     }
 }

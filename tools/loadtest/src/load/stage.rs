@@ -87,7 +87,8 @@ impl Load {
             Stage::Closing(_)
                 if is_time || self.clients.iter().all(|client| client.phase == Phase::Disconnected) =>
             {
-                self.unclosed += self.clients.iter().filter(|client| client.phase == Phase::Closing).count();
+                self.connections.unclosed +=
+                    self.clients.iter().filter(|client| client.phase == Phase::Closing).count();
                 self.stage = Stage::Over;
             }
             _ => {}
@@ -95,7 +96,7 @@ impl Load {
     }
 
     fn warm_up(&mut self, now_ns: u64) {
-        if self.playing == 0 {
+        if self.connections.playing == 0 {
             self.stage = Stage::Over;
             return;
         }
@@ -133,7 +134,8 @@ impl Load {
 
     fn all_stopped(&self) -> bool {
         let is_done = |phase, has_stopped| has_stopped || phase != Phase::Playing;
-        self.outstanding == 0 && self.clients.iter().all(|client| is_done(client.phase, client.has_stopped()))
+        self.moves.missing == 0
+            && self.clients.iter().all(|client| is_done(client.phase, client.has_stopped()))
     }
 
     fn settle(&mut self, now_ns: u64) {
@@ -151,7 +153,7 @@ impl Load {
         for index in 0..self.clients.len() {
             if self.clients[index].phase == Phase::Playing {
                 self.send_close(index);
-                self.playing -= usize::from(self.clients[index].phase == Phase::Playing);
+                self.connections.playing -= usize::from(self.clients[index].phase == Phase::Playing);
                 self.clients[index].phase = Phase::Closing;
             } else if self.clients[index].phase.is_arriving() {
                 self.remove(index);
@@ -176,6 +178,12 @@ impl Load {
             return;
         }
         self.time_out_arrivals(now_ns);
-        self.observer.second(now_ns, self.stage.name(), self.playing, &self.tally, &mut self.measures);
+        self.observer.second(
+            now_ns,
+            self.stage.name(),
+            self.connections.playing,
+            &self.tally,
+            &mut self.measures,
+        );
     }
 }

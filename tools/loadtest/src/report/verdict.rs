@@ -39,8 +39,8 @@ impl Report {
             "connections are unaccounted for in the server's metrics",
         );
         if let Some(churn) = &self.churn {
-            count(churn.ids_repeated, "ids were assigned twice");
-            count(churn.ids_not_above, "ids were not above earlier ones");
+            count(churn.ids.repeated, "ids were assigned twice");
+            count(churn.ids.not_above, "ids were not above earlier ones");
         }
         if let Some(storm) = &self.storm {
             count((storm.killed - storm.returned) as u64, "clients did not reconnect after the storm");
@@ -84,7 +84,8 @@ impl Report {
     /// statement about it.
     fn bottleneck(&self) -> (bool, String) {
         let own = &self.generator;
-        let own_delay_ms = own.lateness.mean_ms + own.read_delay_ms;
+        let (lateness, ack) = (own.lateness.summary(), self.ack.summary());
+        let own_delay_ms = lateness.mean_ms + own.read_delay_ms;
         let server_wait = self.server.wait_ratio.unwrap_or(0.0);
         if own.cores > CORES_MAX {
             let text = format!("with {:.2} cores used, the generator was the bottleneck", own.cores);
@@ -93,15 +94,15 @@ impl Report {
         if own.postponed > 0 {
             let text = format!(
                 "the generator was stopped: up to {:.1} s late, {} actions postponed",
-                own.lateness.max_ms / 1e3,
+                lateness.max_ms / 1e3,
                 own.postponed
             );
             return (false, format!("{text}; {NOT_ONLY_THE_SERVER}"));
         }
-        if own_delay_ms > OWN_DELAY_MS_MIN && own_delay_ms > OWN_PART_MAX * self.ack.mean_ms {
+        if own_delay_ms > OWN_DELAY_MS_MIN && own_delay_ms > OWN_PART_MAX * ack.mean_ms {
             let text = format!(
                 "the generator was the bottleneck: {own_delay_ms:.2} ms of the mean round trip of {:.2} ms are its own",
-                self.ack.mean_ms
+                ack.mean_ms
             );
             return (false, format!("{text}; {NOT_ONLY_THE_SERVER}"));
         }
@@ -121,14 +122,17 @@ const NOT_ONLY_THE_SERVER: &str = "the times above are not only the server's";
 fn kept_up(own: &Generator) -> String {
     format!(
         "the generator kept up: {:.2} ms late on average, and acks waited {:.2} ms to be read",
-        own.lateness.mean_ms, own.read_delay_ms
+        own.lateness.summary().mean_ms,
+        own.read_delay_ms
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::load::churn::{Churn, Ids, Storm};
+    use crate::measure::Times;
+    use crate::report::Report;
     use crate::report::tests::sample;
-    use crate::report::{Churn, Report, Storm};
     use crate::truth::Fault;
 
     /// A change of a clean run, and the verdict that follows.
@@ -173,7 +177,8 @@ mod tests {
             ),
             (
                 |run| {
-                    run.churn = Some(Churn { ids_repeated: 1, ids_not_above: 2, ..Churn::default() });
+                    let ids = Ids { repeated: 1, not_above: 2, ..Ids::default() };
+                    run.churn = Some(Churn { ids, ..Churn::default() });
                     run.connections.unaccounted = Some(-4);
                 },
                 &[
@@ -210,11 +215,11 @@ mod tests {
                 |run| run.generator.postponed = 3,
                 "the generator was stopped: up to 0.0 s late, 3 actions postponed",
             ),
-            // 1.2 of 4 ms are tolerated.
-            (|run| run.generator.lateness.mean_ms = 1.2, "the generator kept up"),
+            // 2 of 4 ms are tolerated.
+            (|run| run.generator.lateness = Times::of_ms(2), "the generator kept up"),
             (
-                |run| (run.generator.lateness.mean_ms, run.ack.mean_ms) = (1.2, 2.0),
-                "the generator was the bottleneck: 1.20 ms",
+                |run| (run.generator.lateness, run.ack) = (Times::of_ms(2), Times::of_ms(3)),
+                "the generator was the bottleneck: 2.00 ms",
             ),
             (|run| run.server.wait_ratio = Some(0.3), "the machine was the bottleneck"),
         ];
