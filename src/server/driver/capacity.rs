@@ -13,6 +13,9 @@ pub fn raise_for(players_wanted: usize) -> Capacity {
         log::warn!("the limit of open files is unknown: {error}");
         needed
     });
+    if let Err(error) = os::size_descriptor_table(needed.min(limit)) {
+        log::debug!("the table of open files grows on demand: {error}");
+    }
     let capacity = Capacity::within(limit, players_wanted);
     if capacity.players < players_wanted {
         log::warn!(

@@ -228,6 +228,18 @@ pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     Ok(if setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).is_ok() { reachable } else { soft })
 }
 
+/// Makes the kernel's table of this process's open files large enough for `open_files`. The kernel doubles the table when it is
+/// full, and with several threads each doubling waits for a grace period of all cores: some 10 ms in the event loop.
+///
+/// # Errors
+/// The limit of open files is lower, or the kernel is out of memory.
+pub fn size_descriptor_table(open_files: u64) -> io::Result<()> {
+    let highest = i32::try_from(open_files).map_err(io::Error::other)? - 1;
+    // A descriptor of that number, closed at once.
+    rustix::io::fcntl_dupfd_cloexec(io::stderr(), highest)?;
+    Ok(())
+}
+
 /// Returns the resident memory of this process in bytes; 0 if the kernel does not report it.
 pub fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")

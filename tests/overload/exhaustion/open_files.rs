@@ -73,6 +73,9 @@ fn a_soft_limit_is_raised_silently() {
         "760",
         "players, HTTP, admin connections and the reserve"
     );
+    let table: Option<u64> = proc::status_field(server.pid(), "FDSize").and_then(|size| size.parse().ok());
+    let table = table.expect("a number");
+    assert!(table >= 760, "the table of open files has its size from the start, not {table}");
 }
 
 /// Raising a hard limit needs a privilege that even root may lack; lowering it to the proposed value needs none.
