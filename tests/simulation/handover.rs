@@ -5,6 +5,7 @@ use std::path::Path;
 use pixi_game_server::config::Config;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::core::image::{self, VERSION};
+use pixi_game_server::server::core::table::Token;
 
 use super::machine::Host;
 use super::machine::random::Random;
@@ -67,7 +68,7 @@ fn a_handover_changes_no_byte() {
     assert!(ticks * 10 > all * 9, "only {ticks} of {all} ticks are comparable");
 }
 
-/// The image of a crowd by this version of the format, behind its number of sockets. A new version writes its own with
+/// The image of a crowd by this version of the format, behind the tokens of its sockets. A new version writes its own with
 /// `IMAGE=write cargo test --test all image_of`; no other change may need that.
 #[test]
 fn the_image_of_a_released_program_is_readable() {
@@ -82,12 +83,14 @@ fn the_image_of_a_released_program_is_readable() {
             }
             let core = &simulation.host.core;
             let image = image::make(core).expect("memory suffices");
-            let sockets = image::sockets(core).count() as u32;
-            std::fs::write(&path, [&sockets.to_le_bytes()[..], &image].concat()).expect("a file");
+            let tokens: Vec<Token> = image::sockets(core).map(|(token, _)| token).collect();
+            let file = postcard::to_allocvec(&(tokens, image)).expect("memory suffices");
+            std::fs::write(&path, file).expect("a file");
         }
         let file = std::fs::read(&path).expect("the image of this version");
-        let (sockets, image) = file.split_first_chunk().expect("a number");
-        let mut host = Host::from_image(image, u32::from_le_bytes(*sockets), Config::default());
+        let (tokens, image): (Vec<Token>, Vec<u8>) =
+            postcard::from_bytes(&file).expect("tokens and an image");
+        let mut host = Host::from_image(&image, &tokens, Config::default());
         let players = host.core.census().players;
         assert!(players > 20 && host.core.engine().viewers().visible_total() > players, "{players} players");
         let tick = host.core.engine().world().tick();

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use game_client::Vector;
+use serde_json::Value as Json;
 
 use super::{Subject, fail_to_take_over, takeover};
 use crate::support::client::replica_options;
@@ -28,7 +29,7 @@ fn request(name: &str) -> Vec<u8> {
     line
 }
 
-fn line_from(stream: &mut UnixStream) -> Vec<u8> {
+pub fn line_from(stream: &mut UnixStream) -> Vec<u8> {
     let (mut line, mut byte) = (Vec::new(), [0]);
     while line.last() != Some(&b'\n') && stream.read(&mut byte).expect("a readable socket") > 0 {
         line.extend(byte);
@@ -36,14 +37,19 @@ fn line_from(stream: &mut UnixStream) -> Vec<u8> {
     line
 }
 
-/// Reads the answer of a server with few sockets, which come with one byte and are closed unread. Returns the length of the
-/// image that follows.
+/// Number of sockets of connections that an answer announces. The server accepts the takeover.
+pub fn sockets_in(answer: &[u8]) -> usize {
+    let answer: Json = serde_json::from_slice(answer).expect("JSON");
+    answer["accepted"]["sockets"].as_u64().expect("accepted") as usize
+}
+
+/// Reads the answer of a server with few sockets, and the tokens. The descriptors come with one byte and are closed unread.
+/// Returns the length of the image that follows.
 fn image_bytes(stream: &mut UnixStream) -> usize {
-    let answer = String::from_utf8(line_from(stream)).expect("text");
-    assert!(answer.starts_with("{\"accepted\":"), "{answer}");
-    let mut head = [0; 1 + 8];
+    let sockets = sockets_in(&line_from(stream));
+    let mut head = vec![0; sockets * 8 + 1 + 8];
     stream.read_exact(&mut head).expect("the server sends");
-    u64::from_le_bytes(head[1..].try_into().expect("eight bytes")) as usize
+    u64::from_le_bytes(*head.last_chunk().expect("eight bytes")) as usize
 }
 
 /// The step after which the new process ends.

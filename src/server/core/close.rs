@@ -151,5 +151,5 @@ pub(super) fn is_over<S: System>(core: &Core<S>) -> bool {
     let Some(Drain { deadline_ms }) = core.lifecycle.draining else { return false };
     let waits = |phase: &Phase| matches!(phase, Phase::Closing { was_player: true, .. });
     core.clock.now_ms() >= deadline_ms
-        || !core.connections.table.iter().any(|connection| waits(&connection.phase))
+        || !core.connections.table.iter().any(|(_, connection)| waits(&connection.phase))
 }

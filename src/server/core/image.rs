@@ -236,16 +236,16 @@ pub fn make<S: System>(core: &Core<S>) -> Result<Vec<u8>, postcard::Error> {
     })
 }
 
-/// Returns the sockets of all connections, in the order of the image.
-pub fn sockets<S: System>(core: &Core<S>) -> impl Iterator<Item = &S::Socket> {
-    core.connections.table.iter().map(|connection| &connection.stream)
+/// Returns the sockets of all connections, in the order of the image, and the tokens with which they are registered.
+pub fn sockets<S: System>(core: &Core<S>) -> impl Iterator<Item = (Token, &S::Socket)> {
+    core.connections.table.iter().map(|(token, connection)| (token, &connection.stream))
 }
 
 /// Creates a core that continues from an image, with the sockets that belong to it, in their order. The other arguments are
-/// those of [`Core::new`]. Registers the sockets, whose readiness is then reported.
+/// those of [`Core::new`]. The sockets are registered already, so that their readiness is reported.
 ///
 /// # Errors
-/// The image is damaged, has another number of sockets, or a socket can't be registered.
+/// The image is damaged, or has other sockets.
 ///
 /// # Panics
 /// If the configuration has another world size or tick rate; see [`Terms::check`].
@@ -256,14 +256,14 @@ pub fn resume<S: System>(
     assets: Assets,
     sessions: Sessions<Token>,
     cluster: Option<Cluster<S::Bus>>,
-    (image, sockets): (&[u8], Vec<S::Socket>),
+    (image, sockets): (&[u8], Vec<(Token, S::Socket)>),
 ) -> Result<Core<S>, Refusal> {
     let image: Image = postcard::from_bytes(image).map_err(|error| damaged(&error.to_string()))?;
-    if image.connections.table.len() != sockets.len() {
-        return Err(damaged("another number of sockets"));
+    if !image.connections.table.iter().map(|(token, _)| token).eq(sockets.iter().map(|(token, _)| *token)) {
+        return Err(damaged("it has other sockets"));
     }
-    let mut sockets = sockets.into_iter();
-    let mut connections = image.connections.map_sockets(|()| sockets.next().expect("counted above"));
+    let mut sockets = sockets.into_iter().map(|(_, socket)| socket);
+    let mut connections = image.connections.map_sockets(|()| sockets.next().expect("compared above"));
     image.bodies.restore(&mut connections)?;
     let reload = Reload::new(config.clone());
     config.max_connections = capacity.players;
@@ -291,7 +291,6 @@ pub fn resume<S: System>(
     core.gate.reserve_descriptors.refill(0, || core.system.hold_descriptor());
     core.sessions.store.continue_with(sessions);
     core.engine.resume(&core.config);
-    register_sockets(&mut core)?;
     Ok(core)
 }
 
@@ -309,14 +308,4 @@ pub fn count_failure<S: System>(core: &mut Core<S>) {
 /// Returns this node's id in the cluster.
 pub fn node_id<S: System>(core: &Core<S>) -> Option<NodeId> {
     core.cluster.as_ref().map(|cluster| cluster.node().id())
-}
-
-fn register_sockets<S: System>(core: &mut Core<S>) -> Result<(), Refusal> {
-    for token in core.connections.table.tokens() {
-        let Some(connection) = core.connections.get_mut(token) else { continue };
-        core.system
-            .register(&mut connection.stream, token)
-            .map_err(|error| Refusal::Image(format!("a socket can't be registered: {error}")))?;
-    }
-    Ok(())
 }

@@ -217,7 +217,7 @@ impl<S: System> Core<S> {
             addresses: gate.peer_addresses.counted_addresses(),
             pending_reconnects: sessions.pending.len(),
             queued: connections.queued() + replies.queued() + site.queue.len(),
-            outbox_bytes: connections.table.iter().map(|connection| connection.outbox.len()).sum(),
+            outbox_bytes: connections.table.iter().map(|(_, connection)| connection.outbox.len()).sum(),
         }
     }
 

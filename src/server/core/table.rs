@@ -91,9 +91,9 @@ impl<T> Table<T> {
         self.entries.capacity()
     }
 
-    /// Iterates over all entries.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, entry)| &entry.value)
+    /// Iterates over all entries, with their tokens.
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &T)> {
+        self.entries.iter().map(|(key, entry)| (token_of(key, entry.generation), &entry.value))
     }
 
     /// Converts every entry; the tokens stay.
@@ -107,7 +107,7 @@ impl<T> Table<T> {
 
     /// Returns all tokens.
     pub fn tokens(&self) -> Vec<Token> {
-        self.entries.iter().map(|(key, entry)| token_of(key, entry.generation)).collect()
+        self.iter().map(|(token, _)| token).collect()
     }
 }
 

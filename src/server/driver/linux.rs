@@ -56,6 +56,15 @@ impl Linux {
         Ok(Self { poll, public, admin, reserve: ArrayVec::new(), reload, log, earlier_cpu_ns: 0 })
     }
 
+    /// Reports the readiness of a socket with this token.
+    ///
+    /// # Errors
+    /// The kernel is out of memory.
+    pub(super) fn report(&self, socket: &mut TcpSocket, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(socket.stream(), mio::Token(token.0), interest)
+    }
+
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.public.local_addr()
     }
@@ -111,10 +120,9 @@ impl System for Linux {
     }
 
     fn register(&mut self, socket: &mut TcpSocket, token: Token) -> io::Result<()> {
-        let stream = socket.stream();
         // Fails only if the peer has disconnected, which the first read reports.
-        let _ = stream.set_nodelay(true);
-        self.poll.registry().register(stream, mio::Token(token.0), Interest::READABLE | Interest::WRITABLE)
+        let _ = socket.stream().set_nodelay(true);
+        self.report(socket, token)
     }
 
     fn deregister(&mut self, socket: &mut TcpSocket) {

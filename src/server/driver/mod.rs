@@ -123,10 +123,13 @@ impl Server {
     ) -> io::Result<Self> {
         let path = config.control_socket().ok_or_else(|| io::Error::other("CONTROL_SOCKET is not set"))?;
         let timer = TickTimer::new()?;
-        let Taken { mut channel, public, admin, sockets, image, node, stopped_ns } =
+        let Taken { mut channel, public, admin, mut sockets, node, stopped_ns } =
             handover::take(&path, Terms::of(&config))?;
+        // While the old process makes the image.
         let linux = Linux::new(public, admin, ReloadThread::new(read_config), log)?;
+        sockets.iter_mut().try_for_each(|(token, socket)| linux.report(socket, *token))?;
         let cluster = bus::join(&config, linux.poll.registry(), node)?;
+        let image = handover::take_image(&mut channel)?;
         let parts = (image.as_slice(), sockets);
         let unsaved = Sessions::new(config.resume_ttl_s, None);
         let mut core = image::resume(linux, config, capacity, assets, unsaved, cluster, parts)
@@ -305,10 +308,11 @@ impl Server {
         let Some(mut channel) = self.successor.take_if(|_| image::is_possible(&self.core, pool)) else {
             return;
         };
+        let stopped_ns = os::monotonic_ns();
         // Closes the file, which the new process opens.
         let ttl_s = self.core.config().resume_ttl_s;
         image::replace_session_store(&mut self.core, Sessions::new(ttl_s, None));
-        match handover::give(&self.core, &mut channel) {
+        match handover::give(&self.core, &mut channel, stopped_ns) {
             Ok(()) => {
                 self.ended = Some(Outcome::HandedOver);
                 self.control.iter_mut().for_each(Control::hand_over);

@@ -78,6 +78,14 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Registers the sockets of another process, as the driver does.
+    fn register_all(&mut self, mut sockets: Vec<(Token, ServerEnd)>) -> Vec<(Token, ServerEnd)> {
+        for (token, socket) in &mut sockets {
+            self.register(socket, *token).expect("no registration fails");
+        }
+        sockets
+    }
+
     fn new(seed: u64) -> Self {
         Self {
             now_ns: Cell::new(START_NS),
@@ -261,12 +269,14 @@ impl Host {
     }
 
     /// A process that takes over from this image, with sockets whose clients do nothing.
-    pub fn from_image(image: &[u8], sockets: u32, config: Config) -> Self {
-        let (machine, capacity) = (Machine::new(0), Capacity { players: config.max_connections, http: 64 });
+    pub fn from_image(image: &[u8], tokens: &[Token], config: Config) -> Self {
+        let (mut machine, capacity) =
+            (Machine::new(0), Capacity { players: config.max_connections, http: 64 });
         // Long after the image was made.
         machine.now_ns.set(1_000_000 * NS_PER_MS);
-        let socket = |_| ServerEnd::new(Pipe::new(Plan::None, &machine.kernel));
-        let sockets = (0..sockets).map(socket).collect();
+        let sockets =
+            tokens.iter().map(|token| (*token, ServerEnd::new(Pipe::new(Plan::None, &machine.kernel))));
+        let sockets = machine.register_all(sockets.collect());
         let sessions = Sessions::new(config.resume_ttl_s, None);
         let parts = (image, sockets);
         let core = image::resume(machine, config, capacity, Assets::default(), sessions, None, parts)
@@ -280,8 +290,9 @@ impl Host {
             return;
         }
         let image = image::make(&self.core).expect("memory suffices");
-        let sockets =
-            image::sockets(&self.core).map(|socket| ServerEnd::new(Rc::clone(&socket.pipe))).collect();
+        let sockets = image::sockets(&self.core)
+            .map(|(token, socket)| (token, ServerEnd::new(Rc::clone(&socket.pipe))))
+            .collect();
         let config = self.core.config().clone();
         let (ttl_s, world) = (config.resume_ttl_s, (config.world_width, config.world_height));
         let capacity = Capacity { players: config.max_connections, http: self.http };
@@ -290,8 +301,9 @@ impl Host {
         let (descriptors_max, failing_registrations) =
             (machine.descriptors_max, machine.failing_registrations);
         machine.cpu_ns.set(0);
-        let machine =
+        let mut machine =
             Machine { reserve: 0, descriptors_max: usize::MAX, failing_registrations: 0, ..machine };
+        let sockets = machine.register_all(sockets);
         let bus = self.bus.take();
         let sessions = if bus.is_some() { Sessions::for_cluster(ttl_s) } else { Sessions::new(ttl_s, None) };
         self.bus = bus.as_ref().map(SimulatedBus::reconnect);

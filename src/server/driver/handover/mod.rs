@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! new -> old   one line: Request::Takeover with its terms
-//! old -> new   one line: Answer; after Answer::Accepted, descriptors in batches, the length of the image, and the image
+//! old -> new   one line: Answer; after Answer::Accepted, the tokens of the sockets, descriptors in batches, the length of
+//!              the image, and the image
 //! new -> old   one byte: committed; then the end of the stream, once the service manager knows the new process
 //! ```
 //!
@@ -21,6 +22,7 @@ use crate::cluster::message::NodeId;
 use crate::server::core::image::Terms;
 pub(super) use channel::Channel;
 pub(super) use give::{give, refuse};
+pub(super) use take::take_image;
 pub use take::{Taken, take};
 
 /// A request to the control socket.
