@@ -1,6 +1,7 @@
 //! Takeovers: a new process continues the game on the sockets of the running one, and nobody notices.
 
 mod failures;
+mod killed;
 mod service;
 
 use std::fs;
