@@ -1,8 +1,8 @@
 //! Shows the state of servers: a dashboard on a terminal, plain lines elsewhere, JSON for programs.
 //!
 //! ```text
-//! monitor ──> poll       polls each server on a thread ──> sample: the metrics of a response, and rates
-//!      ├─> history    recent metrics of each server
+//! monitor ──> poll       polls each server on a thread
+//!      ├─> history    recent metrics of each server, and rates
 //!      ├─> plain      one response as text or JSON
 //!      └─> dashboard  handles keys, draws ──> screen: the layout; terminal: setup and restore
 //! ```
@@ -11,7 +11,6 @@ mod dashboard;
 mod history;
 mod plain;
 mod poll;
-mod sample;
 mod screen;
 mod terminal;
 
@@ -112,19 +111,20 @@ fn report(options: &Options) -> io::Result<ExitCode> {
         let history = &mut histories[server];
         history.record(response);
         // Rates need two responses, so `--once` prints the second.
-        if options.once && (is_reported[server] || !(history.has_rates() || history.is_unreachable())) {
+        if options.once
+            && (is_reported[server] || !(history.rates().is_some() || history.unreachable().is_some()))
+        {
             continue;
         }
         is_reported[server] = true;
         let name = &options.servers[server].name;
-        if options.json {
-            writeln!(out, "{}", plain::json(name, history))?;
-        } else if options.once {
-            writeln!(out, "{}", plain::page(name, history))?;
-        } else {
-            writeln!(out, "{}", plain::line(name, history))?;
-        }
+        let text = match (options.json, options.once) {
+            (true, _) => plain::json(name, history).to_string(),
+            (false, true) => plain::page(name, history),
+            (false, false) => plain::line(name, history),
+        };
+        writeln!(out, "{text}")?;
     }
-    let all_answered = histories.iter().all(|history| !history.is_unreachable());
+    let all_answered = histories.iter().all(|history| history.unreachable().is_none());
     Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::from(UNREACHABLE) })
 }

@@ -12,7 +12,7 @@ use super::Options;
 use super::history::History;
 use super::poll::Poll;
 use super::screen::{Screen, draw};
-use super::terminal::{self, ESCAPE, Input, Terminal};
+use super::terminal::{self, ESCAPE, Terminal};
 
 /// Longest wait for a key.
 const KEY_TIMEOUT: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ fn watch(options: &Options, interrupt: &Interrupt, poll: &Poll, terminal: &mut T
         if !terminal.draw(|frame| draw(frame, &screen))? {
             return Ok(HUNG_UP);
         }
-        let Input::Keys(keys) = terminal.input(KEY_TIMEOUT)? else { return Ok(HUNG_UP) };
+        let Some(keys) = terminal.keys(KEY_TIMEOUT) else { return Ok(HUNG_UP) };
         for key in keys {
             match action(key) {
                 Action::End => return Ok(0),

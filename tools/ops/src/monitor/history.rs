@@ -1,15 +1,31 @@
-//! Recent metrics of a server: the last response, its rates, and trends of some figures.
+//! Recent metrics of a server: the last response, rates between the last two, and trends of some figures.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use game_client::text::printable;
+use game_client::text::{printable, printable_json};
+use serde_json::{Value as Json, json};
 
 use super::poll::Response;
-use super::sample::{Rates, Sample};
 
 /// Most points of a trend: as many as fit on the widest terminal.
 const POINTS_MAX: usize = 400;
+
+/// Rates per second: name, path of the total, and its amount in the unit of the rate.
+const RATES: [(&str, &str, f64); 12] = [
+    ("messages_in", "messages_in_total", 1.0),
+    ("messages_out", "messages_out_total", 1.0),
+    ("bytes_in", "bytes_in_total", 1.0),
+    ("bytes_out", "bytes_out_total", 1.0),
+    ("acks", "frames_out.ack", 1.0),
+    ("writes", "socket_writes_total", 1.0),
+    ("write_stalls", "write_stalls_total", 1.0),
+    ("rate_limited", "rate_limited_total", 1.0),
+    ("joined", "connections.upgraded_total", 1.0),
+    ("ended", "closed", 1.0),
+    ("refused", "refused", 1.0),
+    ("cores", "cpu_ns_total", 1e9),
+];
 
 /// A figure with a trend.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +41,10 @@ pub enum Trend {
 /// Recent metrics of one server.
 #[derive(Debug, Default)]
 pub struct History {
-    last: Option<(Instant, Sample)>,
-    rates: Option<Rates>,
+    /// The last metrics. Their strings and names are escaped for the terminal.
+    last: Option<(Instant, Json)>,
+    /// In the order of [`RATES`].
+    rates: Option<[f64; RATES.len()]>,
     /// Time since which the server is unreachable, and the reason.
     unreachable: Option<(Instant, String)>,
     points: VecDeque<[u64; 3]>,
@@ -36,7 +54,7 @@ impl History {
     /// Records a response.
     pub fn record(&mut self, response: Response) {
         let metrics = match response.metrics {
-            Ok(metrics) => metrics,
+            Ok(metrics) => printable_json(metrics),
             Err(why) => {
                 let since = self.unreachable.take().map_or(response.at, |(since, _)| since);
                 self.unreachable = Some((since, printable(&why).into_owned()));
@@ -44,39 +62,39 @@ impl History {
                 return;
             }
         };
-        let sample = Sample::new(metrics);
         self.unreachable = None;
-        self.rates = self
-            .last
-            .as_ref()
-            .and_then(|(at, earlier)| Rates::between(earlier, &sample, response.at.duration_since(*at)));
+        self.rates = self.last.as_ref().and_then(|(at, earlier)| {
+            rates(earlier, &metrics, response.at.duration_since(*at).as_secs_f64())
+        });
         if self.points.len() == POINTS_MAX {
             self.points.pop_front();
         }
-        let bytes_out = self.rates.map_or(0.0, |rates| rates.bytes_out);
-        let tick_p99_us = sample.number("tick_p99_ns") / 1e3;
-        self.points.push_back([sample.number("players") as u64, tick_p99_us as u64, bytes_out as u64]);
-        self.last = Some((response.at, sample));
+        self.last = Some((response.at, metrics));
+        let figures = [self.number("players"), self.number("tick_p99_ns") / 1e3, self.rate("bytes_out")];
+        self.points.push_back(figures.map(|figure| figure as u64));
     }
 
     /// Returns the last metrics.
-    pub fn last(&self) -> Option<&Sample> {
-        self.last.as_ref().map(|(_, sample)| sample)
+    pub fn last(&self) -> Option<&Json> {
+        self.last.as_ref().map(|(_, metrics)| metrics)
     }
 
-    /// Returns the rates between the last two responses; zeros before the second one.
-    pub fn rates(&self) -> Rates {
-        self.rates.unwrap_or_default()
+    /// Returns a number of the last metrics by its path, with dots between names, or the sum of an object of counts; 0
+    /// if it is absent.
+    pub fn number(&self, path: &str) -> f64 {
+        self.last().map_or(0.0, |metrics| number(metrics, path))
     }
 
-    /// Whether the last two requests succeeded.
-    pub fn has_rates(&self) -> bool {
-        self.rates.is_some()
+    /// Returns the rate of this name between the last two responses; 0 before the second one.
+    pub fn rate(&self, name: &str) -> f64 {
+        let index = RATES.iter().position(|(rate, ..)| *rate == name).expect("a name of the table");
+        self.rates.map_or(0.0, |rates| rates[index])
     }
 
-    /// Whether the last request failed.
-    pub fn is_unreachable(&self) -> bool {
-        self.unreachable.is_some()
+    /// Returns all rates as JSON; `None` unless the last two requests succeeded.
+    pub fn rates(&self) -> Option<Json> {
+        let names = RATES.map(|(name, ..)| name);
+        Some(names.into_iter().zip(self.rates?).map(|(name, rate)| (name, json!(rate))).collect())
     }
 
     /// Returns the time since which the server is unreachable, and the reason; `None` if it is reachable.
@@ -91,42 +109,69 @@ impl History {
     }
 }
 
+fn number(metrics: &Json, path: &str) -> f64 {
+    match path.split('.').try_fold(metrics, |value, name| value.get(name)) {
+        Some(Json::Object(counts)) => counts.values().filter_map(Json::as_f64).sum(),
+        value => value.and_then(Json::as_f64).unwrap_or(0.0),
+    }
+}
+
+/// Returns the rates between two responses, or `None` if the server was restarted or no time has passed.
+fn rates(earlier: &Json, later: &Json, seconds: f64) -> Option<[f64; RATES.len()]> {
+    if seconds <= 0.0 || number(later, "ticks_total") < number(earlier, "ticks_total") {
+        return None;
+    }
+    let more = |path| (number(later, path) - number(earlier, path)).max(0.0);
+    Some(RATES.map(|(_, path, unit)| more(path) / unit / seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use serde_json::json;
-
     use super::*;
+
+    /// A history of responses, each a second after the one before; `None` is a failed request.
+    fn history(responses: &[Option<Json>]) -> (Instant, History) {
+        let (start, mut history) = (Instant::now(), History::default());
+        for (second, metrics) in responses.iter().enumerate() {
+            let at = start + Duration::from_secs(second as u64);
+            history.record(Response { at, metrics: metrics.clone().ok_or("refused".to_owned()) });
+        }
+        (start, history)
+    }
+
+    fn up(ticks: u64, closed: u64) -> Json {
+        json!({
+            "ticks_total": ticks, "players": ticks, "cpu_ns_total": ticks * 1_000_000,
+            "frames_out": { "ack": ticks, "joined": 7 }, "closed": { "idle": closed, "left": 1 },
+        })
+    }
+
+    #[test]
+    fn rates_are_differences_of_numbers_or_sums_over_time() {
+        let (_, history) = history(&[Some(up(60, 1)), Some(up(180, 3))]);
+        let rates = ["acks", "ended", "messages_in"].map(|name| history.rate(name) as u64);
+        assert_eq!((rates, history.rate("cores").to_string().as_str()), ([120, 2, 0], "0.12"));
+        assert_eq!(history.rates().map(|rates| rates["acks"].clone()), Some(json!(120.0)));
+        let (_, restarted) = self::history(&[Some(up(60, 1)), Some(up(5, 0))]);
+        assert_eq!(restarted.rates(), None);
+    }
 
     #[test]
     fn an_unreachable_server_has_a_start_time_until_it_responds() {
-        let (start, mut history) = (Instant::now(), History::default());
-        let at = |second: u64| start + Duration::from_secs(second);
-        let up = |second: u64, ticks: u64| Response {
-            at: at(second),
-            metrics: Ok(json!({ "ticks_total": ticks, "players": ticks })),
-        };
-        history.record(up(0, 60));
-        assert!(!history.has_rates());
-        history.record(up(1, 120));
-        assert!(history.has_rates());
-        for second in 2..4 {
-            history.record(Response { at: at(second), metrics: Err("refused".to_owned()) });
-        }
-        assert_eq!(history.unreachable(), Some((at(2), "refused")));
-        assert!(!history.has_rates() && history.last().is_some());
-        history.record(up(4, 5));
-        assert!(!history.is_unreachable() && !history.has_rates(), "the server was restarted");
+        let (start, mut history) = history(&[Some(up(60, 0)), Some(up(120, 0)), None, None]);
+        assert_eq!(history.unreachable(), Some((start + Duration::from_secs(2), "refused")));
+        assert!(history.rates().is_none() && history.last().is_some());
+        let at = start + Duration::from_secs(4);
+        history.record(Response { at, metrics: Ok(up(5, 0)) });
+        assert!(history.unreachable().is_none());
         assert_eq!(history.trend(Trend::Players, 2), [120, 5]);
     }
 
     #[test]
     fn a_history_is_bounded() {
-        let mut history = History::default();
-        for _ in 0..2 * POINTS_MAX {
-            history.record(Response { at: Instant::now(), metrics: Ok(json!({})) });
-        }
+        let (_, history) = history(&vec![Some(json!({})); 2 * POINTS_MAX]);
         assert_eq!(history.trend(Trend::TickP99, usize::MAX).len(), POINTS_MAX);
     }
 }

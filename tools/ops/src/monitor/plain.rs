@@ -6,7 +6,6 @@ use game_client::text::thousands;
 use serde_json::{Value as Json, json};
 
 use super::history::History;
-use super::sample::Sample;
 
 /// Formats bytes.
 pub fn bytes(count: f64) -> String {
@@ -46,31 +45,38 @@ pub fn uptime(seconds: f64) -> String {
 
 /// Returns the state of a server in one line.
 pub fn line(name: &str, history: &History) -> String {
-    let (Some(sample), None) = (history.last(), history.unreachable()) else {
-        let why = history.unreachable().map_or("no response yet", |(_, why)| why);
+    if let Some(why) = silence(history) {
         return format!("{name}  unreachable: {why}");
-    };
-    let rates = history.rates();
+    }
     format!(
         "{name}  {} players, {:.1} ticks/s p99 {}, {} acks/s, {}/s in, {}/s out, {:.2} cores, {}, governor {}, {} refused/s",
-        integer(sample.number("players")),
-        sample.number("tick_rate_hz"),
-        nanoseconds(sample.number("tick_p99_ns")),
-        integer(rates.acks),
-        bytes(rates.bytes_in),
-        bytes(rates.bytes_out),
-        rates.cores,
-        memory(sample.number("resident_bytes")),
-        sample.number("governor_level"),
-        integer(rates.refused),
+        integer(history.number("players")),
+        history.number("tick_rate_hz"),
+        nanoseconds(history.number("tick_p99_ns")),
+        integer(history.rate("acks")),
+        bytes(history.rate("bytes_in")),
+        bytes(history.rate("bytes_out")),
+        history.rate("cores"),
+        memory(history.number("resident_bytes")),
+        history.number("governor_level"),
+        integer(history.rate("refused")),
     )
+}
+
+/// Returns why there is no state to show.
+pub fn silence(history: &History) -> Option<&str> {
+    match (history.unreachable(), history.last()) {
+        (Some((_, why)), _) => Some(why),
+        (None, None) => Some("no response yet"),
+        (None, Some(_)) => None,
+    }
 }
 
 /// Returns the state of a server with one figure per line, players first.
 pub fn page(name: &str, history: &History) -> String {
     let mut text = format!("{name}\n");
-    if let (Some(sample), None) = (history.last(), history.unreachable()) {
-        let _ = writeln!(text, "\n{:<24}{}", "players", integer(sample.number("players")));
+    if history.unreachable().is_none() {
+        let _ = writeln!(text, "\n{:<24}{}", "players", integer(history.number("players")));
     }
     for (title, rows) in blocks(history) {
         let _ = writeln!(text, "\n{title}");
@@ -84,95 +90,72 @@ pub fn page(name: &str, history: &History) -> String {
     text
 }
 
-/// Name and value of a figure.
-pub type Row = (String, String);
+/// A title, and the names and values of figures.
+pub type Block = (&'static str, Vec<(String, String)>);
 
 /// Returns the figures of the last response in titled blocks; empty before the first response.
-pub fn blocks(history: &History) -> Vec<(&'static str, Vec<Row>)> {
-    let Some(sample) = history.last() else { return Vec::new() };
-    let (rates, number) = (history.rates(), |key: &str| sample.number(key));
+pub fn blocks(history: &History) -> Vec<Block> {
+    let Some(metrics) = history.last() else { return Vec::new() };
+    let (number, rate) = (|path: &str| history.number(path), |name: &str| history.rate(name));
+    let pair = |one: String, other: String| format!("{one}, {other}");
     let row = |name: &str, value: String| (name.to_owned(), value);
+    let ticks = vec![
+        row("ticks per second", format!("{:.2}", number("tick_rate_hz"))),
+        row("tick p50, p99", pair(nanoseconds(number("tick_p50_ns")), nanoseconds(number("tick_p99_ns")))),
+        row("longest tick", nanoseconds(number("tick_max_ns"))),
+        row("ticks skipped", integer(number("ticks_skipped_total"))),
+        row("busy", format!("{:.0} %", number("loop_busy_ratio") * 100.0)),
+        row("governor", governor(number("governor_level"), number("governor_level_max"))),
+    ];
+    let flushes = format!("{:.0} ms, {:.0} visible", number("flush_interval_ms"), number("max_visible"));
+    let traffic = vec![
+        row("messages in, out", pair(integer(rate("messages_in")), integer(rate("messages_out")))),
+        row("bytes in, out", pair(bytes(rate("bytes_in")), bytes(rate("bytes_out")))),
+        row("acks", integer(rate("acks"))),
+        row("writes, stalled", pair(integer(rate("writes")), integer(rate("write_stalls")))),
+        row("rate-limited", integer(rate("rate_limited"))),
+        row("flush interval", flushes),
+    ];
+    let resumed = number("resumes.hit") + number("resumes.taken_over");
+    let mut process = vec![
+        row("uptime", uptime(number("uptime_seconds"))),
+        row("CPU", format!("{:.2} cores", rate("cores"))),
+        row("memory", memory(number("resident_bytes"))),
+        row("connections", integer(number("connections.open"))),
+        row("panics contained", integer(number("worker_panics_total"))),
+        row("log lines dropped", integer(number("log_lines_dropped_total"))),
+        row("resumed, unknown", pair(integer(resumed), integer(number("resumes.miss")))),
+    ];
+    if metrics.get("cluster").is_some() {
+        let (peers, ghosts) = (integer(number("cluster.peers")), integer(number("cluster.ghosts")));
+        let is_up = number("cluster.up") > 0.0;
+        let state =
+            if is_up { format!("{peers} peers, {ghosts} ghosts") } else { "Redis unreachable".to_owned() };
+        process.push(row("cluster", state));
+    }
+    let (joined, ended, refused) =
+        (integer(rate("joined")), integer(rate("ended")), integer(rate("refused")));
+    let mut endings = vec![row("per second", format!("+{joined} -{ended}, {refused} refused"))];
+    endings.extend(reasons(metrics));
     vec![
-        (
-            "Loop",
-            vec![
-                row("ticks per second", format!("{:.2}", number("tick_rate_hz"))),
-                row(
-                    "tick p50, p99",
-                    [nanoseconds(number("tick_p50_ns")), nanoseconds(number("tick_p99_ns"))].join(", "),
-                ),
-                row("longest tick", nanoseconds(number("tick_max_ns"))),
-                row("ticks skipped", integer(number("ticks_skipped_total"))),
-                row("busy", format!("{:.0} %", number("loop_busy_ratio") * 100.0)),
-                row("governor", governor(number("governor_level"), number("governor_level_max"))),
-            ],
-        ),
-        (
-            "Traffic per second",
-            vec![
-                row("messages in, out", [integer(rates.messages_in), integer(rates.messages_out)].join(", ")),
-                row("bytes in, out", [bytes(rates.bytes_in), bytes(rates.bytes_out)].join(", ")),
-                row("acks", integer(rates.acks)),
-                row("writes, stalled", [integer(rates.writes), integer(rates.write_stalls)].join(", ")),
-                row("rate-limited", integer(rates.rate_limited)),
-                row(
-                    "flush interval",
-                    format!("{:.0} ms, {:.0} visible", number("flush_interval_ms"), number("max_visible")),
-                ),
-            ],
-        ),
-        (
-            "Process",
-            vec![
-                row("uptime", uptime(number("uptime_seconds"))),
-                row("CPU", format!("{:.2} cores", rates.cores)),
-                row("memory", memory(number("resident_bytes"))),
-                row("connections", integer(number("connections.open"))),
-                row("panics contained", integer(number("worker_panics_total"))),
-                row("log lines dropped", integer(number("log_lines_dropped_total"))),
-            ]
-            .into_iter()
-            .chain([row("resumed, unknown", resumes(sample))])
-            .chain(cluster(sample).map(|text| row("cluster", text)))
-            .collect(),
-        ),
-        ("Refused and closed", refusals(history)),
+        ("Loop", ticks),
+        ("Traffic per second", traffic),
+        ("Process", process),
+        ("Refused and closed", endings),
     ]
 }
 
 /// Returns refusals and disconnects by reason, the most frequent first.
-fn refusals(history: &History) -> Vec<Row> {
-    let Some(sample) = history.last() else { return Vec::new() };
-    let rates = history.rates();
-    let mut rows = vec![(
-        "per second".to_owned(),
-        format!("+{} -{}, {} refused", integer(rates.joined), integer(rates.ended), integer(rates.refused)),
-    )];
-    let mut counted: Vec<(String, f64)> = ["refused", "closed"]
-        .iter()
-        .flat_map(|key| sample.counts(key).map(move |(name, count)| (format!("{key} {name}"), count)))
-        .filter(|(_, count)| *count > 0.0)
-        .collect();
-    counted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    rows.extend(counted.into_iter().map(|(name, count)| (name.replace('_', " "), integer(count))));
-    rows
-}
-
-/// Returns the number of reconnects, and of cookies of unknown sessions.
-fn resumes(sample: &Sample) -> String {
-    let number = |key: &str| sample.number(key);
-    [integer(number("resumes.hit") + number("resumes.taken_over")), integer(number("resumes.miss"))]
-        .join(", ")
-}
-
-/// Returns the state of the cluster, if the server is part of one.
-fn cluster(sample: &Sample) -> Option<String> {
-    sample.metrics().get("cluster")?;
-    let number = |key: &str| integer(sample.number(key));
-    if sample.number("cluster.up") == 0.0 {
-        return Some("Redis unreachable".to_owned());
+fn reasons(metrics: &Json) -> impl Iterator<Item = (String, String)> {
+    let mut counted = Vec::new();
+    for key in ["refused", "closed"] {
+        for (reason, count) in metrics[key].as_object().into_iter().flatten() {
+            counted.push((format!("{key} {reason}").replace('_', " "), count.as_f64().unwrap_or(0.0)));
+        }
     }
-    Some(format!("{} peers, {} ghosts", number("cluster.peers"), number("cluster.ghosts")))
+    counted.retain(|(_, count)| *count > 0.0);
+    counted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    counted.into_iter().map(|(name, count)| (name, integer(count)))
 }
 
 fn governor(level: f64, level_max: f64) -> String {
@@ -181,13 +164,13 @@ fn governor(level: f64, level_max: f64) -> String {
 
 /// Returns the state of a server as JSON.
 pub fn json(name: &str, history: &History) -> Json {
-    let unreachable = history.unreachable();
+    let problem = history.unreachable().map(|(_, why)| why);
     json!({
         "server": name,
-        "reachable": unreachable.is_none(),
-        "problem": unreachable.map(|(_, why)| why),
-        "per_second": history.has_rates().then(|| history.rates()),
-        "metrics": unreachable.is_none().then(|| history.last().map(Sample::metrics)),
+        "reachable": problem.is_none(),
+        "problem": problem,
+        "per_second": history.rates(),
+        "metrics": history.last().filter(|_| problem.is_none()),
     })
 }
 

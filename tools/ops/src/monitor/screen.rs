@@ -10,8 +10,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table};
 
 use super::history::{History, Trend};
-use super::plain::{blocks, bytes, integer, line, memory, nanoseconds, uptime};
-use super::sample::{Rates, Sample};
+use super::plain::{blocks, bytes, integer, line, memory, nanoseconds, silence, uptime};
 use game_client::endpoint::Server;
 
 /// Smallest height of a trend with its frame, and its fraction of a taller screen.
@@ -61,10 +60,10 @@ pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
 
 fn title_line<'a>(screen: &Screen<'_>, history: &History) -> Line<'a> {
     let name = &screen.servers[screen.selected].name;
-    let state = match (history.unreachable(), history.last()) {
+    let state = match (history.unreachable(), silence(history)) {
         (Some((since, why)), _) => format!("UNREACHABLE for {} s: {why}", since.elapsed().as_secs()),
-        (None, Some(sample)) => format!("up {}", uptime(sample.number("uptime_seconds"))),
-        (None, None) => "no response yet".to_owned(),
+        (None, Some(why)) => why.to_owned(),
+        (None, None) => format!("up {}", uptime(history.number("uptime_seconds"))),
     };
     let paused = if screen.is_paused { "   PAUSED" } else { "" };
     let text = format!(" {name}   {state}   every {:.2} s{paused}", screen.interval.as_secs_f64());
@@ -75,46 +74,41 @@ fn draw_servers(frame: &mut Frame<'_>, screen: &Screen<'_>, area: Rect) {
     // The selected server is always visible.
     let first = (screen.selected + 1).saturating_sub(SERVER_ROWS_MAX);
     let widths = [23, 7, 7, 8, 9, 5, 9, 3].map(Constraint::Length);
+    let mut areas = area.rows();
     let header = Row::new([" server", "players", "ticks/s", "tick p99", "out/s", "cores", "memory", "gov"]);
-    let lines = area.rows().zip(std::iter::once(None).chain((first..screen.servers.len()).map(Some)));
-    for (area, index) in lines {
-        let Some(index) = index else {
-            let header = header.clone().style(Style::new().add_modifier(Modifier::DIM));
-            frame.render_widget(Table::new([header], widths), area);
-            continue;
-        };
+    let header = Table::new([header.style(Style::new().add_modifier(Modifier::DIM))], widths);
+    frame.render_widget(header, areas.next().unwrap_or_default());
+    for (area, index) in areas.zip(first..screen.servers.len()) {
         let (name, history) = (&screen.servers[index].name, &screen.histories[index]);
         let style = if index == screen.selected { Modifier::REVERSED } else { Modifier::empty() };
-        if let Some(sample) = history.last().filter(|_| !history.is_unreachable()) {
-            let row = Row::new(server_cells(name, sample, history.rates()));
-            frame.render_widget(Table::new([row.style(style)], widths), area);
+        if silence(history).is_some() {
+            frame.render_widget(Paragraph::new(format!(" {}", line(name, history))).style(style), area);
         } else {
-            let text = format!(" {}", line(name, history));
-            frame.render_widget(Paragraph::new(text).style(style), area);
+            let row = Row::new(server_cells(name, history));
+            frame.render_widget(Table::new([row.style(style)], widths), area);
         }
     }
 }
 
-fn server_cells(name: &str, sample: &Sample, rates: Rates) -> [String; 8] {
+fn server_cells(name: &str, history: &History) -> [String; 8] {
     [
         format!(" {name}"),
-        integer(sample.number("players")),
-        format!("{:.1}", sample.number("tick_rate_hz")),
-        nanoseconds(sample.number("tick_p99_ns")),
-        bytes(rates.bytes_out),
-        format!("{:.2}", rates.cores),
-        memory(sample.number("resident_bytes")),
-        format!("{:.0}", sample.number("governor_level")),
+        integer(history.number("players")),
+        format!("{:.1}", history.number("tick_rate_hz")),
+        nanoseconds(history.number("tick_p99_ns")),
+        bytes(history.rate("bytes_out")),
+        format!("{:.2}", history.rate("cores")),
+        memory(history.number("resident_bytes")),
+        format!("{:.0}", history.number("governor_level")),
     ]
 }
 
 fn draw_trends(frame: &mut Frame<'_>, history: &History, area: Rect) {
     let thirds = Layout::horizontal([Constraint::Fill(1); 3]).split(area);
-    let number = |key: &str| history.last().map_or(0.0, |sample| sample.number(key));
     let trends = [
-        (Trend::Players, format!(" players {} ", integer(number("players")))),
-        (Trend::TickP99, format!(" tick p99 {} ", nanoseconds(number("tick_p99_ns")))),
-        (Trend::BytesOut, format!(" out {}/s ", bytes(history.rates().bytes_out))),
+        (Trend::Players, format!(" players {} ", integer(history.number("players")))),
+        (Trend::TickP99, format!(" tick p99 {} ", nanoseconds(history.number("tick_p99_ns")))),
+        (Trend::BytesOut, format!(" out {}/s ", bytes(history.rate("bytes_out")))),
     ];
     for ((trend, title), third) in trends.into_iter().zip(thirds.iter()) {
         // The newest point is at the right edge, even if there are few.
@@ -133,10 +127,9 @@ fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
     // Four columns if they fit, otherwise two rows of two.
     let is_wide = area.width >= 140;
     let columns = if is_wide { 4 } else { 2 };
-    let rows_of_blocks: Vec<_> = blocks.chunks(columns).collect();
-    let heights = rows_of_blocks.iter().map(|_| Constraint::Fill(1));
+    let heights = vec![Constraint::Fill(1); blocks.len().div_ceil(columns)];
     let lines = Layout::vertical(heights).split(area);
-    for (blocks, line) in rows_of_blocks.iter().zip(lines.iter()) {
+    for (blocks, line) in blocks.chunks(columns).zip(lines.iter()) {
         let areas = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*line);
         for ((title, rows), area) in blocks.iter().zip(areas.iter()) {
             let rows = rows.iter().map(|(name, value)| Row::new([name.clone(), value.clone()]));

@@ -9,12 +9,12 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui::crossterm::execute;
@@ -26,6 +26,9 @@ use signal_hook::consts::SIGCONT;
 /// Size of a read, in bytes: larger than any key sequence.
 const READ_BYTES: usize = 64;
 
+/// Most reads that wait to be handled. More keys wait in the terminal.
+const READS_MAX: usize = 16;
+
 /// The escape key, and the first byte of key sequences.
 pub const ESCAPE: u8 = 0x1b;
 
@@ -35,21 +38,12 @@ const STOP_PAUSE: Duration = Duration::from_millis(50);
 /// Leaves the alternate screen and shows the cursor.
 const LEAVE: &[u8] = b"\x1b[?1049l\x1b[?25h";
 
-/// The result of a wait for keys.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Keys by the bytes that they send; may be empty.
-    Keys(Vec<u8>),
-    /// The terminal has closed.
-    Closed,
-}
-
 /// The terminal.
 pub struct Terminal {
     /// Never dropped: its destructor would panic on a closed terminal.
     screen: ManuallyDrop<DefaultTerminal>,
-    /// Source of keys; `None` if neither standard input nor the process has a terminal.
-    keys: Option<File>,
+    /// The keys of each read, until the terminal closes; `None` if neither standard input nor the process has one.
+    keys: Option<Receiver<Vec<u8>>>,
     /// Whether the process was stopped and has continued.
     is_continued: Arc<AtomicBool>,
 }
@@ -62,11 +56,12 @@ impl Terminal {
     pub fn open() -> io::Result<Terminal> {
         let is_continued = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGCONT, Arc::clone(&is_continued))?;
-        let keys = if io::stdin().is_terminal() {
+        let source = if io::stdin().is_terminal() {
             Some(File::from(io::stdin().as_fd().try_clone_to_owned()?))
         } else {
             File::open("/dev/tty").ok()
         };
+        let keys = source.map(read_keys).transpose()?;
         Ok(Terminal { screen: ManuallyDrop::new(ratatui::try_init()?), keys, is_continued })
     }
 
@@ -84,31 +79,16 @@ impl Terminal {
         }
     }
 
-    /// Waits for keys.
-    ///
-    /// # Errors
-    /// The terminal fails.
-    pub fn input(&mut self, timeout: Duration) -> io::Result<Input> {
-        let (screen, keys) = (io::stdout(), self.keys.as_ref());
-        let mut watched = vec![PollFd::new(screen.as_fd(), PollFlags::empty())];
-        watched.extend(keys.map(|keys| PollFd::new(keys.as_fd(), PollFlags::POLLIN)));
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        match poll(&mut watched, timeout) {
-            Ok(0) | Err(Errno::EINTR) => return Ok(Input::Keys(Vec::new())),
-            Ok(_) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        if watched.iter().any(|watched| watched.revents().is_some_and(|events| events.intersects(gone))) {
-            return Ok(Input::Closed);
-        }
-        let mut bytes = [0; READ_BYTES];
-        match self.keys.as_mut().map_or(Ok(0), |keys| keys.read(&mut bytes)) {
-            Ok(0) => Ok(Input::Closed),
-            Ok(count) => Ok(Input::Keys(keys_in(&bytes[..count]))),
-            Err(error) if is_closed(&error) => Ok(Input::Closed),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Input::Keys(Vec::new())),
-            Err(error) => Err(error),
+    /// Waits for keys, by the bytes that they send; may be empty. Returns `None` if the terminal has closed.
+    pub fn keys(&mut self, timeout: Duration) -> Option<Vec<u8>> {
+        let Some(keys) = &self.keys else {
+            sleep(timeout);
+            return Some(Vec::new());
+        };
+        match keys.recv_timeout(timeout) {
+            Ok(keys) => Some(keys),
+            Err(RecvTimeoutError::Timeout) => Some(Vec::new()),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 
@@ -155,6 +135,22 @@ pub fn abandon() {
 
 fn is_closed(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EIO | Errno::ENXIO | Errno::EPIPE))
+}
+
+/// Reads keys on a thread until the terminal closes or the process ends.
+fn read_keys(mut source: File) -> io::Result<Receiver<Vec<u8>>> {
+    let (sender, keys) = sync_channel(READS_MAX);
+    thread::Builder::new().name("keys".to_owned()).spawn(move || {
+        let mut bytes = [0; READ_BYTES];
+        loop {
+            match source.read(&mut bytes) {
+                Ok(count) if count > 0 && sender.send(keys_in(&bytes[..count])).is_ok() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    })?;
+    Ok(keys)
 }
 
 /// Returns the keys of one read. Escape sequences of keys without a character, such as arrows, are skipped.
