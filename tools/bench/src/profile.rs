@@ -1,34 +1,35 @@
-//! Profiles the server's CPU time or heap: starts the server and the load test, measures, and prints a summary.
+//! Profiles the server's CPU time or heap: starts the server and the load test, measures, and prints a summary of ten
+//! lines.
 //!
 //! ```text
-//! profile ──> rig             the server and the load test with all clients connected
-//!         ├─> cpu             sampling with perf, flame graph by inferno ──> stacks: the summary
-//!         └─> mem             counting allocations in the server ──> dhat: call sites
+//! profile ──> cpu   sampling with perf, and the flame graph by inferno
+//!         └─> mem   counting allocations in the server, in DHAT's format
 //! ```
 
 mod cpu;
-mod dhat;
 mod mem;
-mod rig;
-mod stacks;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use game_client::Failure;
-use game_client::console::output;
+use game_client::console::{output, progress};
 use game_client::options::{CommandLine, Flag, Program};
+use game_client::text::thousands;
 
-use crate::stage::Stage;
+use crate::process::{Process, log_file, tail};
+use crate::stage::{Server, Stage};
 
 const PROGRAM: Program<'_> = Program {
     name: "bench profile",
     about: "Starts a server and a load test, and profiles the server's CPU time or heap.\n\n    \
             bench profile cpu [FLAGS]\n    bench profile mem [FLAGS]\n\n\
-            cpu: samples stacks with perf. Writes a flame graph to cpu.svg and the top functions to cpu.txt.\n\
+            cpu: samples stacks with perf. Draws the flame graph cpu.svg; `perf report` reads perf.data.\n\
             mem: counts every allocation in two phases: until all clients have settled, and in the steady state.\n     \
-            Writes a summary to mem.txt. Valgrind's dh_view.html shows dhat-heap.json and dhat-heap-steady.json.",
+            DHAT's viewer shows dhat-heap.json and dhat-heap-steady.json.\n\n\
+            All files are in target/profile.",
     flags: FLAGS,
     takes_arguments: true,
 };
@@ -36,18 +37,18 @@ const PROGRAM: Program<'_> = Program {
 #[rustfmt::skip] // One row per flag.
 const FLAGS: &[Flag] = &[
     Flag::new("seconds", "N", "10", "duration of the measurement, after all clients have settled").within(1.0, 3_600.0).variable("PROFILE_SECONDS"),
-    // A prime, so that sampling does not run in step with periodic work such as ticks.
-    Flag::new("frequency", "HZ", "997", "cpu: samples per second of CPU time").within(1.0, 1e4),
-    Flag::new("load", "FLAGS", "--clients 10000 --moves-per-second 2", "flags of the load test").variable("LOAD"),
-    Flag::new("output", "FOLDER", "", "folder of the results [../profile, from this program's folder]"),
+    Flag::new("load", "FLAGS", "--clients 10000 --moves-per-second 2", "flags of the load test, except server and duration").variable("LOAD"),
 ];
 
-/// Load test flags that this program sets itself.
-const RESERVED_LOAD_FLAGS: [&str; 13] =
-    ["server", "s", "duration", "d", "warm-up", "pid", "json", "report", "r", "help", "h", "version", "V"];
+/// The server's connection limit, which fits into the usual hard limit of 20,000 open files.
+const MAX_CONNECTIONS: &str = "19400";
 
-/// The load test's default of `--clients`.
-const CLIENTS_DEFAULT: u64 = 1_000;
+/// Time without a new player after which all clients have joined and settled. It exceeds a client's wait for its first
+/// snapshot, after which all buffers have reached their final size.
+const SETTLE_TIME: Duration = Duration::from_secs(7);
+
+/// Prefix of the names of the server's functions.
+const PROJECT: &str = "pixi_game_server::";
 
 /// A valid set of options.
 struct Options {
@@ -55,20 +56,8 @@ struct Options {
     is_mem: bool,
     /// Duration of the measurement, after all clients have joined and settled.
     duration: Duration,
-    /// Samples per second of CPU time.
-    frequency_hz: u32,
-    /// Folder of the results, if given.
-    output: Option<PathBuf>,
-    load: Load,
-}
-
-/// The load during the measurement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Load {
     /// The load test's flags.
-    flags: String,
-    /// Number of clients that these flags select.
-    clients: u64,
+    load: String,
 }
 
 /// Runs the subcommand.
@@ -87,50 +76,125 @@ fn options(line: &mut CommandLine<'_>) -> Options {
     if !is_mem && arguments != "cpu" {
         line.problems.push(format!("{arguments:?}: expected cpu or mem; see --help"));
     }
-    if is_mem {
-        line.reject("frequency", "valid only with cpu");
-    }
-    Options {
-        is_mem,
-        duration: Duration::from_secs(line.value("seconds")),
-        frequency_hz: line.value("frequency"),
-        output: line.optional("output"),
-        load: line.value_with("load", |text, _| load(text)),
-    }
-}
-
-/// Rejects reserved flags and reads the number of clients. The load test validates the other flags.
-fn load(text: &str) -> Result<Load, String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let mut clients = CLIENTS_DEFAULT;
-    for (at, word) in words.iter().enumerate().filter(|(_, word)| word.starts_with('-')) {
-        let flag = word.trim_start_matches('-');
-        let next = || words.get(at + 1).copied().unwrap_or_default();
-        let (name, value) = flag.split_once('=').unwrap_or_else(|| (flag, next()));
-        if RESERVED_LOAD_FLAGS.contains(&name) {
-            return Err(format!("flags without {word}, which this program sets"));
-        }
-        if ["clients", "c"].contains(&name) {
-            clients = value.parse().map_err(|_| format!("a whole number after {word}"))?;
-        }
-    }
-    Ok(Load { flags: text.to_owned(), clients })
+    let duration = Duration::from_secs(line.value("seconds"));
+    Options { is_mem, duration, load: line.text("load").to_owned() }
 }
 
 /// Measures and returns the text to print.
 fn run(options: &Options) -> Result<String, Failure> {
     let stage = Stage::new()?;
-    let output = options.output.clone().unwrap_or_else(|| stage.folder().with_file_name("profile"));
-    std::fs::create_dir_all(&output).map_err(|error| {
-        Failure::Usage(format!("--output {}: can't create the folder: {error}", output.display()))
-    })?;
-    // The output folder is the server's working directory, where a relative path would not resolve.
-    let output = output.canonicalize()?;
+    let output = stage.folder().with_file_name("profile");
+    std::fs::create_dir_all(&output)?;
     if options.is_mem { mem::run(options, &stage, &output) } else { cpu::run(options, &stage, &output) }
 }
 
-/// Prefix of the names of the server's functions.
-const PROJECT: &str = "pixi_game_server::";
+/// A server under load. On drop, the load test ends before the server.
+struct Rig {
+    load: Process,
+    load_log: PathBuf,
+    server: Server,
+}
+
+/// The load on the server during a measurement.
+struct Traffic {
+    /// Players at its end.
+    players: u64,
+    /// Messages received from clients, nearly all of them MOVEs.
+    messages_in: u64,
+    /// Players, messages, quality level and CPU time, in one line.
+    headline: String,
+}
+
+impl Rig {
+    /// Starts the server and the load test, and waits until all clients have joined and settled. The logs are in
+    /// `output`, the server's working directory.
+    ///
+    /// # Errors
+    /// A program exits early, no client joins, or the run is interrupted. The message has the end of the log.
+    fn set_up(stage: &Stage, load: &str, output: &Path) -> Result<Rig, Failure> {
+        let (server_log, load_log) = (output.join("server.log"), output.join("load-test.log"));
+        let mut command = stage.game();
+        command.env("LOG_LEVEL", "info").env("MAX_CONNECTIONS", MAX_CONNECTIONS);
+        command.current_dir(output).stdin(Stdio::piped()).stderr(log_file(&server_log)?);
+        let server = stage.start("pixi-game-server", &mut command, "/health", Some(&server_log))?;
+        progress(format_args!("profile: connecting clients to {}: {load}", server.address));
+        // This program ends the load test long before its duration is over. The last of two equal flags wins.
+        let flags = format!("{load} --duration 24h --pid {}", server.process.id());
+        let mut command = stage.load_test(server.address, &flags);
+        let log = log_file(&load_log)?;
+        let load = Process::start("loadtest", command.stdout(log.try_clone()?).stderr(log))?;
+        let mut rig = Rig { load, load_log, server };
+        let (mut most, mut since) = (0, Instant::now());
+        while since.elapsed() < SETTLE_TIME {
+            rig.check_load()?;
+            let players = rig.server.players()?;
+            if players > most {
+                (most, since) = (players, Instant::now());
+            }
+            stage.interrupt.sleep(Duration::from_millis(100))?;
+        }
+        if most == 0 { Err(Failure::Failed("no client has joined".to_owned())) } else { Ok(rig) }
+    }
+
+    /// Runs `work`. Returns its result and the load meanwhile.
+    fn during<T>(
+        &mut self,
+        work: impl FnOnce(&Server) -> Result<T, Failure>,
+    ) -> Result<(T, Traffic), Failure> {
+        let (before, began) = (self.server.metrics()?, Instant::now());
+        let done = work(&self.server)?;
+        let (after, seconds) = (self.server.metrics()?, began.elapsed().as_secs_f64());
+        self.check_load()?;
+        let count = |key: &str| after[key].as_u64().unwrap_or_default();
+        let more = |key: &str| count(key) - before[key].as_u64().unwrap_or_default();
+        let (players, messages_in, cpu_s) =
+            (count("players"), more("messages_in_total"), more("cpu_ns_total") as f64 / 1e9);
+        let headline = format!(
+            "{} players, {} messages/s in, {seconds:.0} s, quality level {}: {:.2} cores, {:.1} us of CPU per message",
+            thousands(players),
+            thousands((messages_in as f64 / seconds) as u64),
+            count("governor_level"),
+            cpu_s / seconds,
+            cpu_s * 1e6 / messages_in.max(1) as f64,
+        );
+        Ok((done, Traffic { players, messages_in, headline }))
+    }
+
+    /// Kills the load test and shuts the server down with SIGTERM.
+    ///
+    /// # Errors
+    /// The server exits with an error status.
+    fn end(mut self) -> Result<(), Failure> {
+        self.load.kill()?;
+        let status = self.server.process.end()?;
+        let failure = || Failure::Failed(format!("the server exited with an error: {status}"));
+        status.success().then_some(()).ok_or_else(failure)
+    }
+
+    fn check_load(&mut self) -> Result<(), Failure> {
+        let Some(status) = self.load.status()? else { return Ok(()) };
+        let text = format!("the load test exited early, {status}:\n{}", tail(&self.load_log));
+        // The load test exits with 2 if its command line is invalid.
+        Err(if status.code() == Some(2) { Failure::Usage(text) } else { Failure::Failed(text) })
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // SIGKILL, since on SIGTERM the load test would first settle and compare its clients' states.
+        let _ = self.load.kill();
+    }
+}
+
+/// Counts by name.
+type Counts = BTreeMap<String, u64>;
+
+/// Returns the `most` largest counts with their percentage of `all`.
+fn ranked(counts: &Counts, all: u64, most: usize) -> impl Iterator<Item = (String, &str)> {
+    let mut rows: Vec<(&str, u64)> = counts.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    rows.into_iter().take(most).map(move |(name, count)| (percent(count, all), name))
+}
 
 /// Formats a part of a whole as a percentage; 0 if the whole is 0.
 fn percent(part: u64, whole: u64) -> String {
@@ -140,69 +204,4 @@ fn percent(part: u64, whole: u64) -> String {
 /// Whether a function belongs to the server's crate, as opposed to a library or the kernel.
 fn is_ours(function: &str) -> bool {
     function.trim_start_matches(['<', '&']).starts_with(PROJECT)
-}
-
-/// Returns a function's name without the crate. For a method whose `impl` block is in another module than its type,
-/// drops the type as well: `server::core::flush::<impl server::Server>::write_slice` becomes
-/// `server::core::flush::write_slice`.
-fn short_name(function: &str) -> String {
-    let name = function.replace(PROJECT, "");
-    match name.split_once("::<impl ").and_then(|(module, rest)| Some((module, rest.split_once(">::")?.1))) {
-        Some((module, method)) if is_ours(function) => format!("{module}::{method}"),
-        _ => name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use game_client::options::Command;
-
-    use super::*;
-
-    fn parse(args: &[&str], load: &str) -> Result<(bool, Load), String> {
-        let variable = |name: &str| (name == "LOAD").then(|| load.to_owned());
-        match PROGRAM.parse(args.iter().map(ToString::to_string), variable, options)? {
-            Command::Run(options) => Ok((options.is_mem, options.load)),
-            Command::Help(text) => Err(text),
-        }
-    }
-
-    #[test]
-    fn the_number_of_clients_is_read_in_every_spelling_and_the_last_one_wins() {
-        for (flags, clients) in [
-            ("", 10_000),
-            ("-m 2", 1_000),
-            ("-c 7", 7),
-            ("-clients=20 -m 2", 20),
-            ("--clients 7 --clients=8", 8),
-        ] {
-            let (is_mem, load) = parse(&["mem"], flags).unwrap();
-            assert_eq!((is_mem, load.clients), (true, clients), "{flags}");
-        }
-    }
-
-    #[test]
-    fn an_invalid_argument_is_named() {
-        for (args, load, problem) in [
-            (&["cpu", "--seconds", "0"][..], "", "--seconds 0: expected a whole number from 1 to 3600"),
-            (&["mem", "--frequency=99"], "", "--frequency 99: valid only with cpu"),
-            (&["disk"], "", "\"disk\": expected cpu or mem; see --help"),
-            (&[], "", "\"\": expected cpu or mem; see --help"),
-            (&["cpu"], "--clients=many", "LOAD=--clients=many: expected a whole number after --clients=many"),
-            (&["cpu"], "-d 9s", "LOAD=-d 9s: expected flags without -d, which this program sets"),
-        ] {
-            assert_eq!(parse(args, load), Err(problem.to_owned()));
-        }
-    }
-
-    #[test]
-    fn crate_and_type_are_dropped_from_names_of_the_server_only() {
-        let method =
-            "pixi_game_server::server::core::flush::<impl pixi_game_server::server::Server>::write_slice";
-        assert_eq!(short_name(method), "server::core::flush::write_slice");
-        assert_eq!(short_name("pixi_game_server::wire::write_flush"), "wire::write_flush");
-        assert_eq!(short_name("alloc::slice::<impl [T]>::to_vec"), "alloc::slice::<impl [T]>::to_vec");
-        assert!(is_ours("<pixi_game_server::wire::Memory as std::io::Read>::read"));
-        assert!(!is_ours("core::ptr::drop_in_place<pixi_game_server::replication::Viewer>"));
-    }
 }
