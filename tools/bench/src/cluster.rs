@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use game_client::Failure;
-use game_client::console::output;
 use game_client::options::{CommandLine, Flag, Program, verdict};
 
 use crate::machine::Occasion;
-use crate::results::{folder, write};
+use crate::results::{folder, report};
 use crate::stage::Stage;
 
 const PROGRAM: Program<'_> = Program {
@@ -77,25 +76,19 @@ fn parts(text: &str) -> Result<Vec<&'static str>, String> {
 /// Measures the parts. Returns whether every limit is met.
 fn bench(parts: &[&str], given: Option<&Path>) -> Result<bool, Failure> {
     let stage = Stage::new()?;
-    let mut problems = Vec::new();
+    let mut is_met = true;
     for part in parts {
-        let Occasion { machine, commit, started } = Occasion::current();
-        let folder = folder(given, &machine)?;
+        let occasion = Occasion::current();
+        let folder = folder(given, &occasion.machine)?;
+        let mut missed = Vec::new();
         let section = match *part {
-            "views" => views::measure(&stage, &mut problems)?,
-            "faults" => faults::measure(&stage, &mut problems)?,
+            "views" => views::measure(&stage, &mut missed)?,
+            "faults" => faults::measure(&stage, &mut missed)?,
             _ => cost::measure(&stage)?,
         };
-        let text = format!(
-            "# One world of several servers: {part}\n\n{}\n`make bench-cluster PARTS={part}`, {commit}, {started}.\n\n{section}",
-            machine.table()
-        );
-        let file = folder.join(format!("cluster-{part}.md"));
-        write(&file, &text)?;
-        output(format_args!("{text}\nwritten to {}\n", file.display()));
+        let command = format!("make bench-cluster PARTS={part}");
+        let text = occasion.head(&format!("One world of several servers: {part}"), &command) + &section;
+        is_met &= report(&folder.join(format!("cluster-{part}.md")), &text, &missed)?;
     }
-    if !problems.is_empty() {
-        output(format_args!("no: {}", problems.join("; ")));
-    }
-    Ok(problems.is_empty())
+    Ok(is_met)
 }

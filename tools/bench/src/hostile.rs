@@ -4,15 +4,13 @@
 //! to pair, so other load on the machine affects both.
 //!
 //! ```text
-//! hostile ──> run        one pair: server, load test, hostile peers ──> footprint: memory and descriptors
+//! hostile ──> run        one pair: server, load test, hostile peers, and the server's memory and descriptors
 //!         └─> series     summary and verdict of all pairs of a plan, as Markdown
 //! ```
 
-mod footprint;
 mod run;
 mod series;
 
-use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,10 +19,11 @@ use game_client::console::progress;
 use game_client::options::{CommandLine, Flag, Program, WholeSeconds, verdict};
 use loadtest::hostile::attack::Attack;
 use loadtest::hostile::kind::Kind;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::machine::Occasion;
-use crate::results::{folder, print_verdict, write_both};
+use crate::results::{folder, report, write_json};
 use run::Bench;
 use series::Series;
 
@@ -55,7 +54,7 @@ const KINDS: &str = "slow-heads,slow-upgrades,slow-frames,silent,deaf,zero-windo
 const ATTACK_WARM_UP_S: u64 = 1;
 
 /// The plan of one series of pairs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Plan {
     /// The attack; `None` for kinds of peers.
     attack: Option<Attack>,
@@ -93,15 +92,6 @@ impl Plan {
             .map_or(format!("--kinds {}", self.kinds), |attack| format!("--attack {}", attack.name()));
         format!("--peers {} {selection}", self.peers)
     }
-}
-
-/// All results.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Results {
-    #[serde(flatten)]
-    occasion: Occasion,
-    /// The series.
-    series: Vec<Series>,
 }
 
 /// Runs the subcommand.
@@ -153,52 +143,28 @@ fn selected(text: &str) -> Result<Vec<(Option<Attack>, String)>, String> {
 /// Runs all pairs, writes and prints the results, and returns whether every limit is met.
 fn bench(plans: &[Plan], given: Option<&Path>) -> Result<bool, Failure> {
     let bench = Bench::new()?;
-    let mut results = Results { occasion: Occasion::current(), series: Vec::new() };
+    let occasion = Occasion::current();
+    let mut all = Vec::new();
     for plan in plans {
         let mut pairs = Vec::new();
         for number in 1..=plan.pairs {
             progress(format_args!("{}, pair {number} of {}", plan.name(), plan.pairs));
             pairs.push(bench.pair(plan, number % 2 == 0)?);
         }
-        results.series.push(Series { plan: plan.clone(), pairs });
+        all.push(Series { plan: plan.clone(), pairs });
     }
-    let folder = folder(given, &results.occasion.machine)?;
-    let markdown = results.markdown();
-    write_both(&folder, "hostile", &results, &markdown)?;
-    Ok(print_verdict(&markdown, &folder.join("hostile.md"), &results.missed()))
-}
-
-impl Results {
-    /// Returns one line for each missed limit.
-    fn missed(&self) -> Vec<String> {
-        let of = |series: &Series| -> Vec<String> {
-            let name = series.plan.name();
-            series.missed().iter().map(|missed| format!("{name}: {missed}")).collect()
-        };
-        self.series.iter().flat_map(of).collect()
-    }
-
-    /// Formats the report as Markdown.
-    fn markdown(&self) -> String {
-        let mut out = String::new();
-        self.write_markdown(&mut out).expect("writing to a String can't fail");
-        out
-    }
-
-    fn write_markdown(&self, out: &mut String) -> fmt::Result {
-        let Occasion { machine, commit, started } = &self.occasion;
-        writeln!(
-            out,
-            "# Healthy players beside hostile peers\n\n\
-             Written by `make bench-hostile`; server, players and hostile peers on the same machine.\n\
-             A pair is the load test alone and beside hostile peers, each with a fresh server and default settings.\n\
-             Medians of all pairs, with the range in brackets.\n\n{commit}, {started}\n\n{}\n\
-             | beside | ratio of mean acks | lost or wrong | missed limits |\n|---|---:|---:|---|",
-            machine.table()
-        )?;
-        self.series.iter().try_for_each(|series| series.write_summary(out))?;
-        self.series.iter().try_for_each(|series| series.write(out))
-    }
+    let folder = folder(given, &occasion.machine)?;
+    let mut text = occasion.head("Healthy players beside hostile peers", "make bench-hostile");
+    text.push_str(
+        "Server, players and hostile peers are on the same machine. A pair is the load test alone and beside hostile \
+         peers, each\nwith a fresh server and default settings. Medians of all pairs, with the range in brackets.\n\n\
+         | beside | ratio of mean acks | lost or wrong | missed limits |\n|---|---:|---:|---|\n",
+    );
+    text.extend(all.iter().map(Series::summary));
+    text.extend(all.iter().map(Series::section));
+    write_json(&folder.join("hostile.json"), &json!({ "occasion": occasion, "series": all }))?;
+    let missed: Vec<String> = all.iter().flat_map(Series::missed).collect();
+    report(&folder.join("hostile.md"), &text, &missed)
 }
 
 #[cfg(test)]
@@ -232,19 +198,5 @@ mod tests {
         assert_eq!(plans(&[], ("KINDS", "jump")).unwrap().len(), 1);
         let problem = plans(&["--kinds=slow"], ("", "")).unwrap_err();
         assert!(problem.starts_with("--kinds slow: expected all or a list of slow-heads, "), "{problem}");
-    }
-
-    #[test]
-    fn a_missed_limit_names_its_series() {
-        let results = |problems: &[&str]| Results {
-            occasion: Occasion::default(),
-            series: vec![series::tests::series([0.5, 0.6, 0.7], problems)],
-        };
-        assert!(results(&[]).missed().is_empty());
-        let missed = results(&["1 connections were lost"]).missed();
-        assert_eq!(missed[0], "crowd: pair 1, beside: 1 connections were lost");
-        assert!(results(&[]).markdown().contains("\n| crowd | 1.20 | 0 | none |\n"));
-        let json = serde_json::to_string(&results(&[])).unwrap();
-        assert_eq!(serde_json::from_str::<Results>(&json).unwrap(), results(&[]));
     }
 }

@@ -5,16 +5,11 @@
 //! With `--check`, a short run of one row prints yes or no, and writes nothing.
 //!
 //! ```text
-//! load ──> rows          the table: loads and targets, as data
-//!      ├─> run           one run of a row ──> calibrate: matches the floor's writes to the server's
-//!      ├─> results       judges and stores rows ──> figures, judge
-//!      └─> report        results as Markdown and text
+//! load ──> rows      the table: loads and targets, as data
+//!      ├─> run       one run of a row against the server, and against the floor with as many writes
+//!      └─> results   judges and stores rows, as JSON, Markdown and text
 //! ```
 
-mod calibrate;
-mod figures;
-mod judge;
-mod report;
 mod results;
 mod rows;
 mod run;
@@ -27,6 +22,7 @@ use game_client::console::{output, progress};
 use game_client::options::{CommandLine, Flag, Program, WholeSeconds, verdict};
 
 use crate::machine::{Machine, Occasion};
+use crate::results::folder;
 use crate::stage::Stage;
 use results::{Entry, Results};
 use rows::{GROWTH, ROWS, Row};
@@ -106,14 +102,10 @@ fn selected(text: &str) -> Result<Vec<&'static Row>, String> {
 fn bench(options: &Options) -> Result<bool, Failure> {
     let stage = Stage::new()?;
     let machine = Machine::current();
-    let folder = if options.is_check {
-        None
-    } else {
-        Some(crate::results::folder(options.results.as_deref(), &machine)?)
-    };
+    let folder = if options.is_check { None } else { Some(folder(options.results.as_deref(), &machine)?) };
     let mut results = match &folder {
         Some(folder) => Results::read(folder, machine)?,
-        None => Results::new(machine),
+        None => Results { machine, ..Results::default() },
     };
     for row in &options.rows {
         results.put(run_row(&stage, row, options)?);
@@ -122,28 +114,32 @@ fn bench(options: &Options) -> Result<bool, Failure> {
             results.write(folder)?;
         }
     }
-    let rows = || options.rows.iter().filter_map(|row| results.row(row.id));
+    let ids: Vec<&str> = options.rows.iter().map(|row| row.id).collect();
     // The growth figure is shown only if one of its rows was run.
-    let has_growth = options.rows.iter().any(|row| row.id == GROWTH.0 || row.id == GROWTH.1);
-    let across = if has_growth { results.across.as_slice() } else { &[] };
-    let missed = report::missed(rows(), across);
+    if !ids.contains(&GROWTH.0) && !ids.contains(&GROWTH.1) {
+        results.across.clear();
+    }
+    results.rows.retain(|entry| ids.contains(&entry.id.as_str()));
+    let missed = results.missed();
     let end = match &folder {
         Some(folder) => format!("written to {}", folder.join("load.md").display()),
         None if missed.is_empty() => "yes".to_owned(),
         None => format!("no: {}", missed.join("; ")),
     };
-    output(format_args!("{}\n{end}", report::text(rows(), across)));
+    output(format_args!("{}\n{end}", results.text()));
     Ok(missed.is_empty())
 }
 
 fn run_row(stage: &Stage, row: &Row, options: &Options) -> Result<Entry, Failure> {
     let occasion = Occasion::current();
-    let mut runs = Vec::new();
+    let (mut runs, mut commands) = (Vec::new(), Vec::new());
     for number in 1..=options.runs {
         progress(format_args!("row {}, run {number} of {}: {}", row.id, options.runs, row.title));
-        runs.push(run(stage, row, options.seconds, options.floor_runs)?);
+        let (run, repeated_by) = run(stage, row, options.seconds, options.floor_runs)?;
+        runs.push(run);
+        commands = repeated_by;
     }
-    Ok(Entry::judge(row, options.seconds, occasion.started, occasion.commit, &runs))
+    Ok(Entry { commands, ..Entry::judge(row, options.seconds, occasion, &runs) })
 }
 
 #[cfg(test)]

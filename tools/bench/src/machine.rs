@@ -35,7 +35,7 @@ pub struct Commit {
 }
 
 /// The circumstances of a measurement.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Occasion {
     /// The machine.
     pub machine: Machine,
@@ -92,15 +92,17 @@ impl fmt::Display for Commit {
 }
 
 impl Occasion {
-    /// Returns the present circumstances.
+    /// Returns the present circumstances. The time is in RFC 3339 format.
     pub fn current() -> Occasion {
-        Occasion { machine: Machine::current(), commit: Commit::current(), started: now() }
+        let started = output_of("date", &["-u", "+%FT%TZ"]).unwrap_or_default();
+        Occasion { machine: Machine::current(), commit: Commit::current(), started }
     }
-}
 
-/// Returns the current time in RFC 3339 format.
-pub fn now() -> String {
-    output_of("date", &["-u", "+%FT%TZ"]).unwrap_or_default()
+    /// Returns the head of a report in Markdown: its title, and the command and the machine that gave it.
+    pub fn head(&self, title: &str, command: &str) -> String {
+        let Occasion { machine, commit, started } = self;
+        format!("# {title}\n\n{}\n`{command}`, {commit}, {started}.\n\n", machine.table())
+    }
 }
 
 /// Returns the output of a command that succeeds.

@@ -10,8 +10,9 @@
 //!      ├─> takeover       pauses of takeovers under load
 //!      └─> profile        CPU time and heap of the server under load
 //! stage                   starts servers and load tests ──> process: a child that never outlives its handle
-//! figures, kernel         the load test's results; figures of a process from /proc
-//! results, machine        folder and files of the results; the measured machine and code
+//! figures, judge          the load test's figures, and their comparison with targets
+//! kernel, machine         figures of a process from /proc; the measured machine and code
+//! results                 folder and files of the results, and the verdict
 //! ```
 
 mod amplification;
@@ -19,6 +20,7 @@ mod cluster;
 mod figures;
 mod floor;
 mod hostile;
+mod judge;
 mod kernel;
 mod load;
 mod machine;

@@ -78,6 +78,19 @@ impl Options {
         Duration::from_secs((self.duration.as_secs() / 4).min(EDGE_S_MAX))
     }
 
+    /// The load test's flags, without server and process.
+    fn load_flags(&self) -> String {
+        format!(
+            "--profile mixed --clients {} --connect-rate {CONNECTS_PER_S} --slow-readers 0.02 \
+             --reconnects-per-second {} --warm-up {}s --duration {}s{}",
+            self.clients,
+            self.churn_per_s,
+            self.warm_up().as_secs(),
+            self.duration.as_secs(),
+            if self.hostile == 0 { " --alone" } else { "" }
+        )
+    }
+
     /// The time from the start of the load to the start of the measurement.
     fn lead(&self) -> Duration {
         Duration::from_secs(self.clients.div_ceil(CONNECTS_PER_S)) + self.warm_up()
@@ -108,7 +121,7 @@ fn soak(options: &Options) -> Result<bool, Failure> {
     let findings = judge::judge(options, &run);
     let file = folder.join("soak.md");
     write(&file, &report::markdown(options, &occasion, &run, &findings))?;
-    output(format_args!("{}\nwritten to {}", report::text(&findings), file.display()));
+    output(format_args!("{}written to {}", report::text(&findings), file.display()));
     if run.is_interrupted {
         return Err(Failure::Interrupted);
     }

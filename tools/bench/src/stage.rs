@@ -132,8 +132,7 @@ impl Stage {
     /// The load test does not run or prints no results, or a signal interrupts. Faults of the server are results.
     pub fn load(&self, server: SocketAddr, flags: &str) -> Result<Json, Failure> {
         let results = output_of("loadtest", self.load_test(server, flags).arg("--json"), &self.interrupt)?;
-        serde_json::from_str(&results)
-            .map_err(|error| Failure::Failed(format!("loadtest {flags}: no results: {error}")))
+        parsed(&results)
     }
 }
 
@@ -154,6 +153,18 @@ impl Server {
         let health = http::get_json(self.address, "/health", RESPONSE_TIMEOUT)?;
         Ok(health["players"].as_u64().unwrap_or_default())
     }
+}
+
+/// Returns the results that a load test has written to this file.
+///
+/// # Errors
+/// The file can't be read, or has no results.
+pub fn results_in(file: &Path) -> Result<Json, Failure> {
+    parsed(&std::fs::read_to_string(file)?)
+}
+
+fn parsed(results: &str) -> Result<Json, Failure> {
+    serde_json::from_str(results).map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))
 }
 
 /// Whether a path responds with 200.

@@ -1,6 +1,5 @@
 //! Takeovers under load: the pause between the two processes, and what players notice.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -8,15 +7,14 @@ use std::time::Duration;
 use game_client::Failure;
 use game_client::console::progress;
 use game_client::options::{CommandLine, Flag, Program, verdict};
-use game_client::statistics::Spread;
-use serde_json::Value as Json;
 
-use crate::figures::{number, problems};
+use crate::figures::{Judged, MIB, Run, losses, spread_text, values};
+use crate::judge::{Bound, Measured, missed};
 use crate::kernel::{descriptors, resident_bytes};
 use crate::machine::Occasion;
 use crate::process::{Process, log_file, tail};
-use crate::results::{folder, print_verdict, spread_text, write};
-use crate::stage::{Server, Stage};
+use crate::results::{folder, report};
+use crate::stage::{Server, Stage, results_in};
 
 const PROGRAM: Program<'_> = Program {
     name: "bench takeover",
@@ -63,7 +61,7 @@ struct Outcome {
     /// Resident memory and descriptors of the first and of the last process that took over.
     memory_mib: [f64; 2],
     descriptors: [u64; 2],
-    load: Json,
+    load: Run,
 }
 
 /// Runs the subcommand.
@@ -91,22 +89,22 @@ fn numbers(text: &str) -> Result<Vec<u64>, String> {
 /// Measures each number of players. Returns whether every limit is met.
 fn bench(options: &Options) -> Result<bool, Failure> {
     let stage = Stage::new()?;
-    let Occasion { machine, commit, started } = Occasion::current();
-    let folder = folder(options.results.as_deref(), &machine)?;
-    let outcomes: Vec<Outcome> =
-        options.players.iter().map(|&players| measure(&stage, options, players)).collect::<Result<_, _>>()?;
-    let missed: Vec<String> = outcomes.iter().flat_map(missed).collect();
+    let occasion = Occasion::current();
+    let folder = folder(options.results.as_deref(), &occasion.machine)?;
     let list: Vec<String> = options.players.iter().map(u64::to_string).collect();
-    let text = format!(
-        "# Takeovers under load\n\n{}\n`make bench-takeover PLAYERS={} TAKEOVERS={}`, {commit}, {started}.\n\n{}",
-        machine.table(),
-        list.join(","),
-        options.takeovers,
-        table(&outcomes)
+    let command = format!("make bench-takeover PLAYERS={} TAKEOVERS={}", list.join(","), options.takeovers);
+    let mut text = occasion.head("Takeovers under load", &command);
+    text.push_str(
+        "| players | takeovers | pause, ms | ack p99, ms | ack max, ms | lost or wrong | memory, MiB: first, last \
+         | descriptors: first, last |\n|---:|---:|---:|---:|---:|---|---|---|\n",
     );
-    let file = folder.join("takeover.md");
-    write(&file, &text)?;
-    Ok(print_verdict(&text, &file, &missed))
+    let mut missed = Vec::new();
+    for &players in &options.players {
+        let outcome = measure(&stage, options, players)?;
+        text.push_str(&outcome.row());
+        missed.extend(outcome.missed());
+    }
+    report(&folder.join("takeover.md"), &text, &missed)
 }
 
 fn measure(stage: &Stage, options: &Options, players: u64) -> Result<Outcome, Failure> {
@@ -147,7 +145,7 @@ fn measure_in(stage: &Stage, options: &Options, players: u64, scratch: &Path) ->
         take_over(stage, &mut server, command().env("PORT", &port), &log)?;
         if takeover == 0 || takeover + 1 == options.takeovers {
             stage.interrupt.sleep(INTERVAL / 2)?;
-            memory.push(resident_bytes(server.process.id()).unwrap_or(0) as f64 / f64::from(1 << 20));
+            memory.push(resident_bytes(server.process.id()).unwrap_or(0) as f64 / MIB);
             open.push(descriptors(server.process.id()).unwrap_or(0));
         }
         stage.interrupt.sleep(INTERVAL / 2)?;
@@ -157,8 +155,7 @@ fn measure_in(stage: &Stage, options: &Options, players: u64, scratch: &Path) ->
         .interrupt
         .wait_for(end, || Ok(load.status()?))?
         .ok_or_else(|| failed("the load test did not end"))?;
-    let load = serde_json::from_str(&std::fs::read_to_string(&output)?)
-        .map_err(|error| failed(&format!("loadtest: no results: {error}")))?;
+    let load = Run::of(&results_in(&output)?);
     let (first, last) = (memory[0], *memory.last().unwrap_or(&0.0));
     Ok(Outcome {
         players,
@@ -208,45 +205,35 @@ fn pauses_ms(log: &str) -> Vec<f64> {
     stated.filter_map(|number| number.parse().ok()).collect()
 }
 
-fn missed(outcome: &Outcome) -> Vec<String> {
-    let Outcome { players, pauses_ms, load, .. } = outcome;
-    let mut missed: Vec<String> =
-        problems(load).into_iter().map(|problem| format!("{players} players: {problem}")).collect();
-    let limit = PAUSES_MAX.iter().find(|(most, _)| players <= most).map_or(0.0, |(_, limit)| *limit);
-    match Spread::of(pauses_ms) {
-        Some(spread) if spread.median <= limit => {}
-        Some(spread) => {
-            missed.push(format!("{players} players: a pause of {} ms, above {limit}", spread.median));
-        }
-        None => missed.push(format!("{players} players: no pause is stated")),
+impl Outcome {
+    /// Returns the losses, and a pause over its limit.
+    fn missed(&self) -> Vec<String> {
+        let limit =
+            PAUSES_MAX.iter().find(|(most, _)| self.players <= *most).map_or(0.0, |(_, limit)| *limit);
+        let pauses: Vec<Option<f64>> = self.pauses_ms.iter().copied().map(Some).collect();
+        let pause =
+            Measured::new("pause", "ms", 0).judge(Judged::ByMedian, &pauses, Some(Bound::AtMost(limit)));
+        let missed = missed(std::slice::from_ref(&pause)).chain(self.load.problems.iter().cloned());
+        missed.map(|missed| format!("{} players: {missed}", self.players)).collect()
     }
-    missed
-}
 
-fn table(outcomes: &[Outcome]) -> String {
-    let mut text = "| players | takeovers | pause, ms | ack p99, ms | ack max, ms | lost or wrong | memory, MiB: first, last \
-                    | descriptors: first, last |\n|---:|---:|---:|---:|---:|---|---|---|\n"
-        .to_owned();
-    for Outcome { players, pauses_ms, memory_mib, descriptors, load } in outcomes {
-        let ack = |name: &str| {
-            number(load, &format!("/ack_ms/{name}")).map_or_else(String::new, |value| format!("{value:.1}"))
-        };
-        let wrong = problems(load);
-        let wrong = if wrong.is_empty() { "nothing".to_owned() } else { wrong.join("; ") };
-        let _ = writeln!(
-            text,
-            "| {players} | {} | {} | {} | {} | {wrong} | {:.1}, {:.1} | {}, {} |",
+    fn row(&self) -> String {
+        let Outcome { players, pauses_ms, memory_mib: memory, descriptors: open, load } = self;
+        let load = std::slice::from_ref(load);
+        let ack = |key: &str| spread_text(&values(load, key), 1);
+        format!(
+            "| {players} | {} | {} | {} | {} | {} | {:.1}, {:.1} | {}, {} |\n",
             pauses_ms.len(),
             spread_text(pauses_ms, 0),
-            ack("p99"),
-            ack("max"),
-            memory_mib[0],
-            memory_mib[1],
-            descriptors[0],
-            descriptors[1]
-        );
+            ack("ack_p99_ms"),
+            ack("ack_max_ms"),
+            losses(load),
+            memory[0],
+            memory[1],
+            open[0],
+            open[1]
+        )
     }
-    text
 }
 
 fn failed(what: &str) -> Failure {
@@ -267,11 +254,13 @@ mod tests {
             pauses_ms: vec![pause],
             memory_mib: [1.0; 2],
             descriptors: [1; 2],
-            load: json!({ "problems": problems }),
+            load: Run::of(&json!({ "problems": problems })),
         };
-        assert!(missed(&outcome(10_000, 100.0, &[])).is_empty());
-        assert!(missed(&outcome(19_000, 250.0, &[])).is_empty());
-        assert_eq!(missed(&outcome(10_000, 101.0, &[])).len(), 1);
-        assert_eq!(missed(&outcome(10, 1.0, &["1 ack is missing"])), ["10 players: 1 ack is missing"]);
+        assert!(outcome(10_000, 100.0, &[]).missed().is_empty());
+        assert!(outcome(19_000, 250.0, &[]).missed().is_empty());
+        assert_eq!(outcome(10_000, 101.0, &[]).missed(), ["10000 players: pause 101 ms (<= 100 ms)"]);
+        assert_eq!(outcome(10, 1.0, &["1 ack is missing"]).missed(), ["10 players: 1 ack is missing"]);
+        let none = Outcome { pauses_ms: Vec::new(), ..outcome(10, 1.0, &[]) };
+        assert_eq!(none.missed(), ["10 players: pause not measured (<= 100 ms)"]);
     }
 }

@@ -13,9 +13,8 @@ use game_client::{ClientMessage, Facing, Vector};
 use game_client::{Failure, Interrupt, http};
 use loadtest::hostile::requester::Requester;
 
-use super::Options;
 use super::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
-use super::report::Row;
+use super::{Options, Row};
 
 /// Timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,33 +37,12 @@ const TURN_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two reads of the viewers' connections.
 const VIEWERS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Counters of the server.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counters {
-    bytes_out: f64,
-    cpu_ns: f64,
-}
-
-impl Counters {
-    fn of(server: SocketAddr) -> io::Result<Counters> {
-        let metrics = http::get_json(server, "/metrics", PATIENCE)?;
-        let number = |key: &str| {
-            metrics[key].as_f64().ok_or_else(|| io::Error::other(format!("/metrics has no {key}")))
-        };
-        Ok(Counters { bytes_out: number("bytes_out_total")?, cpu_ns: number("cpu_ns_total")? })
-    }
-
-    fn minus(self, other: Counters) -> Counters {
-        Counters { bytes_out: self.bytes_out - other.bytes_out, cpu_ns: self.cpu_ns - other.cpu_ns }
-    }
-}
-
-/// The measurements of a window.
+/// The measurements of a window, per second: the attacker's bytes, and the counters of the server.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     bytes_in: f64,
-    counters: Counters,
-    seconds: f64,
+    bytes_out: f64,
+    cpu_ns: f64,
 }
 
 /// Measures every case.
@@ -108,62 +86,46 @@ fn measure(
     Ok(rows)
 }
 
-fn row(case: &Case, idle: &Window, measured: io::Result<Window>) -> Row {
-    let name = case.name.to_owned();
-    let mut row = Row { name, rate: case.rate, ratio_max: case.ratio_max(), ..Row::default() };
-    match measured {
-        Ok(window) => {
-            let more = window.counters.minus(idle.counters);
-            row.bytes_in = window.bytes_in / window.seconds;
-            row.bytes_out = more.bytes_out.max(0.0) / window.seconds;
-            row.cpu_ns = more.cpu_ns.max(0.0) / window.seconds;
-        }
-        Err(error) => row.problem = Some(error.to_string()),
-    }
-    row
-}
-
-/// Repeats an action at a rate, and samples the counters before and after the window. The inner error is that of the action.
+/// Repeats an action at a rate, and samples the counters before and after the window.
+///
+/// # Errors
+/// The action or the server fails, or a signal interrupts.
 fn window(
     server: &Target,
     length: Duration,
     rate: f64,
     interrupt: &Interrupt,
     mut act: impl FnMut(u64) -> io::Result<u64>,
-) -> Result<io::Result<Window>, Failure> {
+) -> Result<Window, Failure> {
     let started = Instant::now();
     let mut number = 0;
-    let mut act_until = |moment: Duration| -> Result<io::Result<u64>, Failure> {
+    let mut act_until = |moment: Duration| -> Result<u64, Failure> {
         let mut sent = 0;
         loop {
             let due = Duration::from_secs_f64(number as f64 / rate);
-            if due >= moment {
-                break;
-            }
-            sleep(due.saturating_sub(started.elapsed()));
+            sleep(due.min(moment).saturating_sub(started.elapsed()));
             if interrupt.is_requested() {
                 return Err(Failure::Interrupted);
             }
-            match act(number) {
-                Ok(bytes) => sent += bytes,
-                Err(error) => return Ok(Err(error)),
+            if due >= moment {
+                return Ok(sent);
             }
+            sent += act(number)?;
             number += 1;
         }
-        sleep(moment.saturating_sub(started.elapsed()));
-        Ok(Ok(sent))
     };
-    if let Err(error) = act_until(LEAD)? {
-        return Ok(Err(error));
-    }
-    let (before, since) = (Counters::of(server.address)?, Instant::now());
-    let sent = match act_until(LEAD + length)? {
-        Ok(sent) => sent as f64,
-        Err(error) => return Ok(Err(error)),
+    let counters = || -> Result<(f64, f64), Failure> {
+        let metrics = http::get_json(server.address, "/metrics", PATIENCE)?;
+        let lacking = || Failure::Failed("/metrics lacks a counter".to_owned());
+        metrics["bytes_out_total"].as_f64().zip(metrics["cpu_ns_total"].as_f64()).ok_or_else(lacking)
     };
+    act_until(LEAD)?;
+    let (before, since) = (counters()?, Instant::now());
+    let sent = act_until(LEAD + length)? as f64;
     let seconds = since.elapsed().as_secs_f64();
-    let counters = Counters::of(server.address)?.minus(before);
-    Ok(Ok(Window { bytes_in: sent, counters, seconds }))
+    let after = counters()?;
+    let (bytes_out, cpu_ns) = ((after.0 - before.0) / seconds, (after.1 - before.1) / seconds);
+    Ok(Window { bytes_in: sent / seconds, bytes_out, cpu_ns })
 }
 
 /// The attacker: a player and HTTP connections.
@@ -189,12 +151,21 @@ impl Attacker<'_> {
         interrupt: &Interrupt,
     ) -> Result<Vec<Row>, Failure> {
         let server = self.server;
-        let idle = window(server, length, 1.0, interrupt, |_| Ok(0))??;
+        let idle = window(server, length, 1.0, interrupt, |_| Ok(0))?;
         let mut rows = Vec::new();
-        for case in cases {
-            progress(format_args!("{} at {:.0}/s", case.name, case.rate));
-            let measured = window(server, length, case.rate, interrupt, |n| self.act(&case.act, n))?;
-            rows.push(row(&case, &idle, measured));
+        for Case { name, rate, ratio_max, act } in cases {
+            progress(format_args!("{name} at {rate:.0}/s"));
+            let row = Row { name, rate, ratio_max, ..Row::default() };
+            rows.push(match window(server, length, rate, interrupt, |n| self.act(&act, n)) {
+                Ok(window) => Row {
+                    bytes_in: window.bytes_in,
+                    bytes_out: (window.bytes_out - idle.bytes_out).max(0.0),
+                    cpu_ns: (window.cpu_ns - idle.cpu_ns).max(0.0),
+                    ..row
+                },
+                Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+                Err(failure) => Row { problem: Some(failure.to_string()), ..row },
+            });
             self.rest();
         }
         Ok(rows)
@@ -203,7 +174,7 @@ impl Attacker<'_> {
     /// Acts once, and returns the bytes sent.
     fn act(&mut self, act: &Act, number: u64) -> io::Result<u64> {
         match act {
-            Act::Message(send) | Act::Still(send) => {
+            Act::Message(send) => {
                 let mut line = match self.line.take() {
                     Some(line) => line,
                     None => viewer(self.server)?,

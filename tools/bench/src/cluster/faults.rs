@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use super::local::{LocalCluster, NAMES, kill_now, send};
 use crate::figures::sum;
 use crate::process::{Process, log_file};
-use crate::stage::Stage;
+use crate::stage::{Stage, results_in};
 
 const CLIENTS: u64 = 600;
 const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 60s";
@@ -103,9 +103,7 @@ fn run(stage: &Stage, name: &str, fault: Fault) -> Result<(Times, Json), Failure
     while load.status()?.is_none() {
         stage.interrupt.sleep(Duration::from_millis(100))?;
     }
-    let result = serde_json::from_str(&std::fs::read_to_string(&output)?)
-        .map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))?;
-    Ok((times, result))
+    Ok((times, results_in(&output)?))
 }
 
 /// Whether every server that responds and has local players shows exactly the players of the other responding servers.

@@ -2,19 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use game_client::Failure;
 use game_client::console::progress;
-use loadtest::hostile::attack::{Attack, Figure};
-use serde::{Deserialize, Serialize};
+use loadtest::hostile::attack::Attack;
+use pixi_game_server::server::driver::os::page_bytes;
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Plan;
-use super::footprint::{Footprint, most_while};
-use super::series::essence;
+use crate::figures::{MIB, Run};
+use crate::kernel::{descriptors, resident_bytes, tcp_pages};
 use crate::process::{Process, log_file};
-use crate::stage::{Server, Stage};
+use crate::stage::{Server, Stage, results_in};
 
 /// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
 const PEERS_PATIENCE: Duration = Duration::from_secs(100);
@@ -30,12 +33,12 @@ const DOWNLOAD: &str = "download.bin";
 const DOWNLOAD_BYTES: usize = 4 << 20;
 
 /// The results of a pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Pair {
     /// Results of the load test alone.
-    pub alone: Json,
+    pub alone: Run,
     /// Results of the load test beside the hostile peers.
-    pub beside: Json,
+    pub beside: Run,
     /// Results of the hostile peers.
     pub hostile: Json,
     /// Footprint of the server before the first connection.
@@ -46,16 +49,36 @@ pub struct Pair {
     pub after: Footprint,
 }
 
-impl Pair {
-    /// Returns the figures of the attack; empty for kinds of peers.
-    pub fn outcomes(&self) -> Vec<Figure> {
-        if self.hostile["kinds"].is_object() {
-            return Vec::new();
-        }
-        let name = "the attack's figures".to_owned();
-        let lacking = Figure { name, value: None, at_most: None, at_least: Some(1.0) };
-        serde_json::from_value(self.hostile["figures"].clone()).unwrap_or_else(|_| vec![lacking])
-    }
+/// Memory of the server in MiB, its descriptors, and the kernel's memory for TCP sockets of the whole machine in MiB,
+/// which belongs to no process and includes both ends of each connection.
+pub type Footprint = [f64; 3];
+
+/// Time between two samples of the footprint.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Measures a process; zeros for values that the kernel does not provide.
+fn footprint(pid: u32) -> Footprint {
+    let (resident, open) = (resident_bytes(pid).unwrap_or(0), descriptors(pid).unwrap_or(0));
+    [resident as f64 / MIB, open as f64, (tcp_pages() * page_bytes()) as f64 / MIB]
+}
+
+/// Runs `work`. Returns its result, and the maximum of each value of the process during it.
+fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = footprint(pid);
+            while !is_over.load(Ordering::Relaxed) {
+                sleep(POLL_INTERVAL);
+                let now = footprint(pid);
+                most = std::array::from_fn(|index| most[index].max(now[index]));
+            }
+            most
+        });
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        (done, watch.join().unwrap_or_default())
+    })
 }
 
 /// The programs of the runs, and a folder for their files, which is removed at the end.
@@ -101,7 +124,7 @@ impl Bench {
         Ok(Pair { alone, ..self.beside(plan)? })
     }
 
-    fn alone(&self, plan: &Plan) -> Result<Json, Failure> {
+    fn alone(&self, plan: &Plan) -> Result<Run, Failure> {
         progress(format_args!("  {} players alone", plan.clients));
         self.load(&self.start_server(plan)?, plan)
     }
@@ -111,7 +134,7 @@ impl Bench {
         progress(format_args!("  {} players beside {} hostile peers", plan.clients, plan.peers));
         let server = self.start_server(plan)?;
         let pid = server.process.id();
-        let before = Footprint::of(pid);
+        let before = footprint(pid);
         let output = self.files.join("hostile.json");
         let mut hostile = self.start_hostile(&server, plan, &output)?;
         if let Some(attack) = plan.attack {
@@ -123,12 +146,11 @@ impl Bench {
         }
         let (beside, with) = most_while(pid, || self.load(&server, plan));
         let beside = beside?;
-        let status = hostile.end()?;
-        let hostile = serde_json::from_str(&fs::read_to_string(&output)?)
-            .map_err(|error| Failure::Failed(format!("hostile: {status}, and no counts: {error}")))?;
+        hostile.end()?;
+        let hostile = results_in(&output)?;
         // The `/metrics` request has a connection of its own.
         self.await_connections(&server, None, |open| open <= 1)?;
-        Ok(Pair { alone: Json::Null, beside, hostile, before, with, after: Footprint::of(pid) })
+        Ok(Pair { alone: Run::default(), beside, hostile, before, with, after: footprint(pid) })
     }
 
     fn start_server(&self, plan: &Plan) -> Result<Server, Failure> {
@@ -150,9 +172,9 @@ impl Bench {
         Process::start("hostile", command.stdout(log_file(output)?))
     }
 
-    fn load(&self, server: &Server, plan: &Plan) -> Result<Json, Failure> {
+    fn load(&self, server: &Server, plan: &Plan) -> Result<Run, Failure> {
         let flags = format!("--pid {} {}", server.process.id(), plan.load_flags());
-        Ok(essence(&self.stage.load(server.address, &flags)?))
+        Ok(Run::of(&self.stage.load(server.address, &flags)?))
     }
 
     /// Waits until the number of open connections is as wanted.

@@ -1,35 +1,28 @@
 //! Stored results: `load.json`, updated by each run, and `load.md`, the same as Markdown.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use game_client::Failure;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
-use super::figures::{FIGURES, Figure, Judged, Run};
-use super::judge::Measured;
-use super::report::markdown;
 use super::rows::{GROWTH, ROWS, Row};
-use super::run::commands;
-use crate::figures::{problems, reservation};
-use crate::machine::{Commit, Machine};
-use crate::results::write_both;
+use crate::figures::{FIGURES, Figure, Judged, Run};
+use crate::judge::{Measured, missed, table};
+use crate::machine::{Commit, Machine, Occasion};
+use crate::results::{write, write_json};
 
-/// Growth of the cost per player from one thousand to ten thousand players. It belongs to two rows, not to one run.
-static GROWTH_FIGURE: Figure = Figure {
-    key: "cpu_growth_percent",
-    name: "growth of the CPU per player from 1,000 to 10,000 players",
-    unit: "%",
-    decimals: 1,
-    judged: Judged::ByMedian,
-    of: |_| None,
-};
-
-/// The figure whose growth is computed.
+/// The figure whose growth from one thousand to ten thousand players is computed.
 const GROWING: &str = "cpu_us_per_player_s";
+
+/// Name of that growth.
+const GROWTH_NAME: &str = "growth of the CPU per player from 1,000 to 10,000 players";
+
+/// Figures without a target that indicate how reliable the others are.
+const BESIDE: [&str; 4] =
+    ["stolen_percent", "cpu_us_per_call", "floor_cpu_us_per_call", "floor_writes_percent"];
 
 /// The results of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,49 +59,54 @@ pub struct Results {
 }
 
 impl Entry {
-    /// Judges the runs of a row. There must be at least one.
-    pub fn judge(row: &Row, seconds: u64, started: String, commit: Commit, runs: &[Run]) -> Entry {
+    /// Judges the runs of a row.
+    pub fn judge(row: &Row, seconds: u64, occasion: Occasion, runs: &[Run]) -> Entry {
         let figure = |figure: &Figure| {
-            let values: Vec<Option<f64>> = runs.iter().map(figure.of).collect();
-            Measured::judge(figure, &values, row.bound(figure.key))
+            let values: Vec<Option<f64>> =
+                runs.iter().map(|run| run.figures.get(figure.key).copied()).collect();
+            Measured::of(figure, &values, row.bound(figure.key))
         };
+        let remarks = runs.iter().zip(1..).flat_map(|(run, number)| {
+            run.problems.iter().chain(&run.remarks).map(move |remark| format!("run {number}: {remark}"))
+        });
         Entry {
             id: row.id.to_owned(),
             title: row.title.to_owned(),
-            started,
-            commit,
+            started: occasion.started,
+            commit: occasion.commit,
             runs: runs.len(),
             seconds,
-            commands: runs.last().map(|run| commands(row, seconds, run)).unwrap_or_default(),
+            commands: Vec::new(),
             figures: FIGURES.iter().filter_map(figure).collect(),
-            remarks: runs.iter().enumerate().flat_map(|(index, run)| remarks_of(index + 1, run)).collect(),
+            remarks: remarks.collect(),
         }
-    }
-
-    /// Returns the figures that miss their target.
-    pub fn missed(&self) -> impl Iterator<Item = &Measured> {
-        self.figures.iter().filter(|measured| measured.is_missed())
     }
 
     fn value(&self, key: &str) -> Option<f64> {
         self.figures.iter().find(|measured| measured.key == key)?.value
     }
-}
 
-fn remarks_of(number: usize, run: &Run) -> Vec<String> {
-    let of = |program: &str, load: &Json| -> Vec<String> {
-        let remarks = problems(load).into_iter().chain(reservation(load));
-        remarks.map(|remark| format!("run {number}, {program}: {remark}")).collect()
-    };
-    run.floors.iter().fold(of("server", &run.server), |all, floor| [all, of("floor", floor)].concat())
+    fn circumstances(&self) -> String {
+        let plural = if self.runs == 1 { "" } else { "s" };
+        format!("{} run{plural} of {} s, {}, {}", self.runs, self.seconds, self.commit, self.started)
+    }
+
+    /// Formats the row as a section in Markdown.
+    fn markdown(&self) -> String {
+        let mut text = format!(
+            "\n## {}: {}\n\n{}\n\n```sh\n{}\n```\n\n{}\n",
+            self.id,
+            self.title,
+            self.circumstances(),
+            self.commands.join("\n"),
+            table(&self.figures)
+        );
+        text.extend(self.remarks.iter().map(|remark| format!("* {remark}\n")));
+        text
+    }
 }
 
 impl Results {
-    /// Returns empty results.
-    pub fn new(machine: Machine) -> Results {
-        Results { machine, ..Results::default() }
-    }
-
     /// Reads the earlier results of this machine; empty if there are none.
     ///
     /// # Errors
@@ -117,7 +115,9 @@ impl Results {
         let file = folder.join("load.json");
         let failure = |problem: &dyn Display| Failure::Failed(format!("{}: {problem}", file.display()));
         let json = match fs::read(&file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Results::new(machine)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Results { machine, ..Results::default() });
+            }
             result => result.map_err(|error| failure(&error))?,
         };
         let results: Results = serde_json::from_slice(&json).map_err(|error| failure(&error))?;
@@ -132,7 +132,8 @@ impl Results {
     /// # Errors
     /// Writing fails.
     pub fn write(&self, folder: &Path) -> Result<(), Failure> {
-        write_both(folder, "load", self, &markdown(self))
+        write_json(&folder.join("load.json"), self)?;
+        write(&folder.join("load.md"), &self.markdown())
     }
 
     /// Adds a row, or replaces its earlier results.
@@ -143,21 +144,59 @@ impl Results {
         self.across = self.growth().into_iter().collect();
     }
 
-    /// Returns the row of this letter.
-    pub fn row(&self, id: &str) -> Option<&Entry> {
-        self.rows.iter().find(|entry| entry.id == id)
-    }
-
     /// Returns the growth of the cost per player. Both rows must be of the same code.
     fn growth(&self) -> Option<Measured> {
-        let (few, many, bound) = GROWTH;
-        let (few, many) = (self.row(few)?, self.row(many)?);
-        if few.commit != many.commit {
-            return None;
-        }
-        let few_us = few.value(GROWING).filter(|us| *us > 0.0)?;
+        let row = |id: &str| self.rows.iter().find(|entry| entry.id == id);
+        let (few, many) = (row(GROWTH.0)?, row(GROWTH.1)?);
+        let few_us = few.value(GROWING).filter(|us| *us > 0.0 && few.commit == many.commit)?;
         let growth = (many.value(GROWING)? / few_us - 1.0) * 100.0;
-        Measured::judge(&GROWTH_FIGURE, &[Some(growth)], Some(bound))
+        Some(Measured::new(GROWTH_NAME, "%", 1).judge(Judged::ByMedian, &[Some(growth)], Some(GROWTH.2)))
+    }
+
+    /// Returns a sentence for each missed target: row, figure, value, target.
+    pub fn missed(&self) -> Vec<String> {
+        let of_row = |entry: &Entry| -> Vec<String> {
+            missed(&entry.figures).map(|missed| format!("row {}: {missed}", entry.id)).collect()
+        };
+        self.rows.iter().flat_map(of_row).chain(missed(&self.across)).collect()
+    }
+
+    /// Formats all results as Markdown.
+    fn markdown(&self) -> String {
+        let mut text = format!(
+            "# Server under load\n\n\
+             Written by `make bench-load`. All players are in the spawn area; server and generator run on\n\
+             the same machine. For several runs of a row, \"measured\" is the median, or the worst for\n\
+             events that must never happen.\n\n{}\n| row | | targets missed |\n|---|---|---|\n",
+            self.machine.table()
+        );
+        for entry in &self.rows {
+            let missed: Vec<String> = missed(&entry.figures).collect();
+            let missed = if missed.is_empty() { "none".to_owned() } else { missed.join("; ") };
+            let _ = writeln!(text, "| {} | {} | {missed} |", entry.id, entry.title);
+        }
+        if !self.across.is_empty() {
+            let _ = write!(text, "\n{}", table(&self.across));
+        }
+        text.extend(self.rows.iter().map(Entry::markdown));
+        text
+    }
+
+    /// Formats rows with their targets, and the figures across rows, as plain text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for entry in &self.rows {
+            let _ = writeln!(text, "\n{}  {} ({})", entry.id, entry.title, entry.circumstances());
+            let judged = entry.figures.iter().filter(|measured| measured.met.is_some());
+            let beside = entry.figures.iter().filter(|measured| BESIDE.contains(&measured.key.as_str()));
+            text.extend(judged.chain(beside).map(Measured::line));
+            text.extend(entry.remarks.iter().map(|remark| format!("        {remark}\n")));
+        }
+        if !self.across.is_empty() {
+            text.push_str("\nall\n");
+            text.extend(self.across.iter().map(Measured::line));
+        }
+        text
     }
 }
 
@@ -168,51 +207,62 @@ mod tests {
 
     /// A row whose server uses `cpu_us` microseconds per player and second.
     fn entry(id: &str, cpu_us: f64, commit: &str) -> Entry {
-        let server = json!({
+        let run = Run::of(&json!({
             "problems": ["1 close frames were not answered"],
             "traffic": { "clients": 1000 },
             "server": { "cores": cpu_us / 1e3 },
-            "generator": { "kept_up": true },
-        });
+            "generator": { "kept_up": true, "stolen_ratio": 0.01 },
+        }));
         let commit = Commit { hash: commit.to_owned(), is_dirty: false };
-        let runs = [Run { server, floors: Vec::new() }];
-        Entry::judge(Row::of(id).unwrap(), 5, "now".to_owned(), commit, &runs)
+        let row = ROWS.iter().find(|row| row.id == id).unwrap();
+        Entry::judge(row, 5, Occasion { commit, ..Occasion::default() }, &[run])
+    }
+
+    fn results(entries: [Entry; 3]) -> Results {
+        let mut results = Results::default();
+        for entry in entries {
+            results.put(entry);
+        }
+        results
     }
 
     #[test]
     fn a_row_replaces_only_its_own_results() {
-        let mut results = Results::default();
-        for entry in [entry("c", 90.0, "1"), entry("a", 50.0, "1"), entry("c", 80.0, "2")] {
-            results.put(entry);
-        }
-        let rows: Vec<(&str, &str)> =
-            results.rows.iter().map(|entry| (entry.id.as_str(), entry.commit.hash.as_str())).collect();
-        assert_eq!(rows, [("a", "1"), ("c", "2")]);
+        let results = results([entry("c", 90.0, "1"), entry("a", 50.0, "1"), entry("c", 80.0, "2")]);
+        let rows = results.rows.iter().map(|entry| (entry.id.as_str(), entry.commit.hash.as_str()));
+        assert_eq!(rows.collect::<Vec<_>>(), [("a", "1"), ("c", "2")]);
     }
 
     #[test]
     fn growth_compares_only_rows_of_the_same_code() {
-        let mut results = Results::default();
-        results.put(entry("g", 100.0, "1"));
-        assert!(results.across.is_empty());
-        results.put(entry("c", 120.0, "1"));
-        assert_eq!((results.across[0].value_text().as_str(), results.across[0].met), ("20.0 %", Some(true)));
-        results.put(entry("c", 140.0, "1"));
-        assert!(results.across[0].is_missed());
-        results.put(entry("c", 140.0, "2"));
-        assert!(results.across.is_empty());
+        let growth = |commits: [&str; 2], many: f64| {
+            let entries = [entry("a", 1.0, "1"), entry("g", 100.0, commits[0]), entry("c", many, commits[1])];
+            results(entries).across.first().map(|growth| (growth.value_text(), growth.met))
+        };
+        assert_eq!(growth(["1", "1"], 120.0), Some(("20.0 %".to_owned(), Some(true))));
+        assert_eq!(growth(["1", "1"], 140.0), Some(("40.0 %".to_owned(), Some(false))));
+        assert_eq!(growth(["1", "2"], 140.0), None);
     }
 
     #[test]
-    fn an_unmeasured_target_is_missed_and_remarks_are_kept() {
-        let entry = entry("f", 1.0, "1");
-        assert!(entry.missed().any(|measured| measured.key == "resident_mib"));
-        assert!(!entry.missed().any(|measured| measured.key == "cpu_percent"));
-        assert_eq!(entry.remarks, ["run 1, server: 1 close frames were not answered"]);
+    fn reports_have_targets_misses_remarks_and_context() {
+        let results = results([entry("f", 1.0, "1"), entry("a", 1.0, "1"), entry("b", 1.0, "1")]);
+        let (markdown, text) = (results.markdown(), results.text());
+        assert!(
+            markdown.contains("| memory of the server | not measured |  | ≤ 48 MiB | no |"),
+            "{markdown}"
+        );
+        assert!(markdown.contains("\n* run 1: 1 close frames were not answered\n"), "{markdown}");
+        assert!(text.contains("   no   memory of the server "), "{text}");
+        assert!(text.contains("        steal time of the machine"), "{text}");
+        assert!(!text.contains("CPU per player"), "{text}");
+        let missed = results.missed();
+        let memory = "row f: memory of the server not measured (<= 48 MiB)".to_owned();
+        assert!(missed.contains(&memory) && !missed.iter().any(|missed| missed.starts_with("row f: CPU")));
     }
 
     #[test]
-    fn results_survive_a_round_trip() {
+    fn results_survive_a_round_trip_and_recorded_ones_are_read() {
         let folder = std::env::temp_dir().join(format!("bench-load-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let mut results = Results::read(&folder, Machine::current()).unwrap();
@@ -224,5 +274,10 @@ mod tests {
         fs::write(folder.join("load.json"), "{").unwrap();
         assert!(Results::read(&folder, Machine::current()).is_err());
         fs::remove_dir_all(folder).unwrap();
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/results");
+        for folder in fs::read_dir(recorded).unwrap() {
+            let json = fs::read(folder.unwrap().path().join("load.json")).unwrap();
+            assert_eq!(serde_json::from_slice::<Results>(&json).unwrap().rows.len(), ROWS.len());
+        }
     }
 }

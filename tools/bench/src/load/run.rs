@@ -4,9 +4,8 @@ use game_client::Failure;
 use game_client::console::progress;
 use serde_json::Value as Json;
 
-use super::calibrate::Flushes;
-use super::figures::Run;
 use super::rows::Row;
+use crate::figures::{BYTES, MOVES, Run, WRITES, clients, number};
 use crate::stage::{Server, Stage};
 
 /// The server's connection limit, which fits into the usual hard limit of 20,000 open files.
@@ -19,34 +18,52 @@ const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 /// Divisor of the floor's measured time. Its CPU time per call converges sooner than the server's tail latencies.
 const FLOOR_PART: u64 = 2;
 
-/// Warm-up of the floor after the last connect.
-const FLOOR_WARM_UP: &str = "2s";
+/// Flags of the load test against the floor, which has no players to compare.
+const FLOOR_FLAGS: &str = "--warm-up 2s --viewers 0";
+
+/// Size of an ack with its frame header, in bytes.
+const ACK_BYTES: f64 = 15.0;
+
+/// Size of the frames in the floor's flushes, in bytes.
+const FRAME_BYTES: f64 = 9.0;
+
+/// Longest flush that the floor accepts, in bytes, rounded down to whole frames.
+const FLUSH_BYTES_MAX: f64 = 65_529.0;
+
+/// Shortest and longest flush interval that the floor accepts, in milliseconds.
+const INTERVAL_MS: (f64, f64) = (1.0, 60_000.0);
 
 /// Runs a row once for `seconds`, then the floor `floor_runs` times: its cost varies by up to a tenth from start to
-/// start.
+/// start. Also returns the commands that repeat this run by hand.
 ///
 /// # Errors
 /// A program does not run, or Ctrl-C was pressed. Faults of the server are results, not errors.
-pub fn run(stage: &Stage, row: &Row, seconds: u64, floor_runs: usize) -> Result<Run, Failure> {
+pub fn run(stage: &Stage, row: &Row, seconds: u64, floor_runs: usize) -> Result<(Run, Vec<String>), Failure> {
     let flags = row.flags(seconds);
     progress(format_args!("  server: loadtest {flags}"));
     let mut command = stage.game();
     command.env("MAX_CONNECTIONS", MAX_CONNECTIONS).env(ENVIRONMENT.0, ENVIRONMENT.1);
-    let server = load(stage, &stage.start("pixi-game-server", &mut command, "/health", None)?, &flags)?;
-    let floors = match Flushes::matching(&server).filter(|_| row.has_floor) {
-        Some(flushes) => {
-            let flags = floor_flags(&row.flags(floor_seconds(seconds)));
-            (0..floor_runs).map(|_| load_floor(stage, &flushes, &flags)).collect::<Result<_, _>>()?
-        }
-        None => Vec::new(),
-    };
-    Ok(Run { server, floors })
+    let server = stage.start("pixi-game-server", &mut command, "/health", None)?;
+    let mut results = load(stage, &server, &flags)?;
+    drop(server);
+    let mut commands = vec![format!("make load-test LOAD=\"{flags}\"")];
+    if let Some(flushes) = matching_flushes(&results).filter(|_| row.has_floor()) {
+        let flags = format!("{} {FLOOR_FLAGS}", row.flags(seconds.div_ceil(FLOOR_PART)));
+        let floors = (0..floor_runs).map(|_| load_floor(stage, &flushes, &flags));
+        results["floors"] = floors.collect::<Result<Vec<Json>, _>>()?.into();
+        commands.push(format!(
+            "export {}={}; target/release/bench floor --port 18109 {flushes} & sleep 1; target/release/loadtest \
+             --server ws://127.0.0.1:18109/ws --pid $! {flags}; kill $!",
+            ENVIRONMENT.0, ENVIRONMENT.1
+        ));
+    }
+    Ok((Run::of(&results), commands))
 }
 
-fn load_floor(stage: &Stage, flushes: &Flushes, flags: &str) -> Result<Json, Failure> {
-    progress(format_args!("  floor: {}", flushes.flags()));
+fn load_floor(stage: &Stage, flushes: &str, flags: &str) -> Result<Json, Failure> {
+    progress(format_args!("  floor: {flushes}"));
     let mut command = stage.program("bench");
-    command.arg("floor").args(flushes.flags().split_whitespace()).env(ENVIRONMENT.0, ENVIRONMENT.1);
+    command.arg("floor").args(flushes.split_whitespace()).env(ENVIRONMENT.0, ENVIRONMENT.1);
     load(stage, &stage.start("floor", &mut command, "/metrics", None)?, flags)
 }
 
@@ -54,29 +71,23 @@ fn load(stage: &Stage, server: &Server, flags: &str) -> Result<Json, Failure> {
     stage.load(server.address, &format!("--pid {} {flags}", server.process.id()))
 }
 
-fn floor_seconds(seconds: u64) -> u64 {
-    seconds.div_ceil(FLOOR_PART)
-}
-
-/// The floor has no players to compare, so there are no viewers.
-fn floor_flags(flags: &str) -> String {
-    format!("{flags} --warm-up {FLOOR_WARM_UP} --viewers 0")
-}
-
-/// Returns the commands that repeat a row by hand: against the server, and against the floor as in this run.
-pub fn commands(row: &Row, seconds: u64, run: &Run) -> Vec<String> {
-    let mut commands = vec![format!("make load-test LOAD=\"{}\"", row.flags(seconds))];
-    if let Some(flushes) = Flushes::matching(&run.server).filter(|_| !run.floors.is_empty()) {
-        commands.push(format!(
-            "export {}={}; target/release/bench floor --port 18109 {} & sleep 1; target/release/loadtest --server \
-             ws://127.0.0.1:18109/ws --pid $! {}; kill $!",
-            ENVIRONMENT.0,
-            ENVIRONMENT.1,
-            flushes.flags(),
-            floor_flags(&row.flags(floor_seconds(seconds)))
-        ));
-    }
-    commands
+/// Returns the flags with which the floor matches the game server's writes and bytes, or `None` if the results lack them.
+///
+/// Both write one ack per MOVE. All other writes of the game server count as flushes. Deltas that piggyback on acks
+/// leave fewer flushes; the bytes of these deltas then belong to the floor's flushes.
+fn matching_flushes(load: &Json) -> Option<String> {
+    let clients = clients(load)?;
+    let moves_per_s = number(load, MOVES)?;
+    let flushes_per_s = number(load, WRITES)? - moves_per_s;
+    let flushed_bytes_per_s = number(load, BYTES)? * clients - ACK_BYTES * moves_per_s;
+    let interval_ms = clients / flushes_per_s * 1e3;
+    let (bytes, interval_ms) = if flushes_per_s <= 0.0 || interval_ms > INTERVAL_MS.1 {
+        (0.0, INTERVAL_MS.1)
+    } else {
+        let frames = (flushed_bytes_per_s / flushes_per_s / FRAME_BYTES).round().max(1.0);
+        ((frames * FRAME_BYTES).min(FLUSH_BYTES_MAX), interval_ms.max(INTERVAL_MS.0))
+    };
+    Some(format!("--flush-bytes {bytes} --flush-interval-ms {interval_ms:.2}"))
 }
 
 #[cfg(test)]
@@ -85,20 +96,21 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_row_can_be_run_by_hand() {
-        let server = json!({
-            "traffic": { "clients": 1000, "moves_per_s": 10_000.0, "per_client_s": { "bytes_in": 870.0 } },
-            "server": { "metrics": { "socket_writes_per_s": 18_000.0 } },
-        });
-        let row = Row::of("a").unwrap();
-        let mut run = Run { server, floors: Vec::new() };
-        let load =
-            "make load-test LOAD=\"--clients 1000 --moves-per-second 10 --connect-rate 1500 --duration 60s\"";
-        assert_eq!(commands(row, 60, &run), [load]);
-        run.floors.push(json!({}));
-        let floor = &commands(row, 60, &run)[1];
-        let start = "export GLIBC_TUNABLES=glibc.malloc.hugetlb=1; target/release/bench floor --port 18109 --flush-bytes 90 ";
-        assert!(floor.starts_with(start), "{floor}");
-        assert!(floor.contains("--duration 30s --warm-up 2s --viewers 0; kill $!"), "{floor}");
+    fn flushes_cover_the_writes_and_bytes_beyond_acks() {
+        let flushes = |moves_per_s: f64, writes_per_s: f64, bytes_in: f64| {
+            matching_flushes(&json!({
+                "traffic": { "clients": 1000, "moves_per_s": moves_per_s, "per_client_s": { "bytes_in": bytes_in } },
+                "server": { "metrics": { "socket_writes_per_s": writes_per_s } },
+            }))
+            .unwrap()
+        };
+        // A thousand clients with 10 acks and 8 flushes a second each. 150 of 870 bytes are acks.
+        assert_eq!(flushes(10_000.0, 18_000.0, 870.0), "--flush-bytes 90 --flush-interval-ms 125.00");
+        // Flushes that the floor can't make are clamped.
+        let none = "--flush-bytes 0 --flush-interval-ms 60000.00";
+        assert_eq!(flushes(10_000.0, 10_000.0, 200.0), none);
+        assert_eq!(flushes(10_000.0, 9_000.0, 200.0), none);
+        assert_eq!(flushes(0.0, 5e6, 10.0), "--flush-bytes 9 --flush-interval-ms 1.00");
+        assert_eq!(matching_flushes(&json!({ "traffic": { "clients": 5, "moves_per_s": 1.0 } })), None);
     }
 }

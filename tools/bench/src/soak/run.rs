@@ -3,19 +3,19 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use game_client::Failure;
 use game_client::console::progress;
 use game_client::text::thousands;
-use serde_json::Value as Json;
 
+use super::Options;
+use super::report::time;
 use super::sample::Sample;
-use super::{CONNECTS_PER_S, Options};
+use crate::figures::{MIB, Run};
 use crate::kernel::descriptors;
 use crate::process::{Process, log_file};
-use crate::stage::{Server, Stage};
+use crate::stage::{Server, Stage, results_in};
 
 /// Time between two samples.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// The observations of a soak.
 #[derive(Debug, Default)]
-pub struct Run {
+pub struct Observed {
     /// Samples in chronological order.
     pub samples: Vec<Sample>,
     /// Descriptors of the server before the first player.
@@ -48,13 +48,11 @@ pub struct Run {
     /// The server after the last player has left.
     pub rest: Option<Sample>,
     /// The load test's results.
-    pub load: Option<Json>,
+    pub load: Option<Run>,
     /// Programs that ended early or did not end.
     pub broken: Vec<String>,
     /// Whether a signal ended the soak.
     pub is_interrupted: bool,
-    /// The executed commands, as typed in a shell.
-    pub commands: Vec<String>,
 }
 
 /// The programs of a soak and the folder of their logs.
@@ -85,18 +83,17 @@ impl<'a> Soak<'a> {
     /// Runs to the end or to an interrupt, and writes each sample to `csv`.
     ///
     /// # Errors
-    /// A program can't be started, or a file can't be written. Later failures are in [`Run::broken`].
-    pub fn run(&self, csv: &Path) -> Result<Run, Failure> {
-        let mut run = Run::default();
+    /// A program can't be started, or a file can't be written. Later failures are in [`Observed::broken`].
+    pub fn run(&self, csv: &Path) -> Result<Observed, Failure> {
+        let mut run = Observed::default();
         let log = self.logs.join("server.log");
         let slots = self.options.clients + self.options.hostile + SPARE_SLOTS;
         let mut command = self.stage.game();
         command.env("MAX_CONNECTIONS", slots.to_string()).stderr(log_file(&log)?);
         let mut server = self.stage.start("server", &mut command, "/health", Some(&log))?;
-        run.commands.push(typed(&command));
         self.stage.interrupt.sleep(START_PAUSE)?;
         run.descriptors_before = descriptors(server.process.id()).unwrap_or(0);
-        let mut load = self.start_load(&server, &mut run)?;
+        let mut load = self.start_load(&server)?;
         match self.watch(&mut server, &mut load, csv, &mut run) {
             Err(Failure::Interrupted) => run.is_interrupted = true,
             watched => {
@@ -112,31 +109,21 @@ impl<'a> Soak<'a> {
         Ok(run)
     }
 
-    fn start_load(&self, server: &Server, run: &mut Run) -> Result<Load, Failure> {
-        let Options { duration, clients, churn_per_s, hostile, .. } = *self.options;
-        let (pid, warm_up_s, seconds) =
-            (server.process.id(), self.options.warm_up().as_secs(), duration.as_secs());
-        let alone = if hostile == 0 { " --alone" } else { "" };
-        let flags = format!(
-            "--json --pid {pid} --profile mixed --clients {clients} --connect-rate {CONNECTS_PER_S} \
-             --slow-readers 0.02 --reconnects-per-second {churn_per_s} --warm-up {warm_up_s}s \
-             --duration {seconds}s{alone}"
-        );
+    fn start_load(&self, server: &Server) -> Result<Load, Failure> {
+        let flags = format!("--json --pid {} {}", server.process.id(), self.options.load_flags());
         let mut command = self.stage.load_test(server.address, &flags);
         command.stdout(File::create(self.load_results())?).stderr(log_file(&self.logs.join("load.log"))?);
-        run.commands.push(typed(&command));
         let players = Process::start("loadtest", &mut command)?;
-        let hostile = if hostile > 0 { Some(self.start_hostile(server, run)?) } else { None };
+        let hostile = (self.options.hostile > 0).then(|| self.start_hostile(server)).transpose()?;
         Ok(Load { players, hostile })
     }
 
-    fn start_hostile(&self, server: &Server, run: &mut Run) -> Result<Process, Failure> {
+    fn start_hostile(&self, server: &Server) -> Result<Process, Failure> {
         let (peers, seconds) = (self.options.hostile, self.hostile_time().as_secs());
         let mut command = self.stage.hostile(server.address);
         command.args(format!("--peers {peers} --kinds all --duration {seconds}s").split(' '));
         let log = log_file(&self.logs.join("hostile.log"))?;
         command.stdout(log.try_clone()?).stderr(log);
-        run.commands.push(typed(&command));
         Process::start("hostile", &mut command)
     }
 
@@ -150,7 +137,13 @@ impl<'a> Soak<'a> {
     }
 
     /// Samples the server until the load test ends or a program fails.
-    fn watch(&self, server: &mut Server, load: &mut Load, csv: &Path, run: &mut Run) -> Result<(), Failure> {
+    fn watch(
+        &self,
+        server: &mut Server,
+        load: &mut Load,
+        csv: &Path,
+        run: &mut Observed,
+    ) -> Result<(), Failure> {
         let mut csv = File::create(csv)?;
         writeln!(csv, "{}", Sample::heads())?;
         let started = Instant::now();
@@ -190,7 +183,7 @@ impl<'a> Soak<'a> {
     }
 
     /// Records that the hostile peers ended early, if they did.
-    fn check_hostile(&self, load: &mut Load, elapsed: Duration, run: &mut Run) -> Result<(), Failure> {
+    fn check_hostile(&self, load: &mut Load, elapsed: Duration, run: &mut Observed) -> Result<(), Failure> {
         let Some(hostile) = &mut load.hostile else { return Ok(()) };
         if let Some(status) = hostile.status()? {
             if elapsed + HOSTILE_PATIENCE < self.hostile_time() || !status.success() {
@@ -203,7 +196,7 @@ impl<'a> Soak<'a> {
     }
 
     /// Waits for the hostile peers and reads the results of the load test.
-    fn end_load(&self, mut load: Load, run: &mut Run) -> Result<(), Failure> {
+    fn end_load(&self, mut load: Load, run: &mut Observed) -> Result<(), Failure> {
         // After a failure, the soak does not wait for them.
         let patience = if run.broken.is_empty() { HOSTILE_PATIENCE } else { Duration::ZERO };
         if let Some(hostile) = &mut load.hostile {
@@ -214,7 +207,12 @@ impl<'a> Soak<'a> {
             }
         }
         drop(load);
-        run.load = serde_json::from_str(&fs::read_to_string(self.load_results())?).ok();
+        if let Ok(results) = results_in(&self.load_results()) {
+            if results["interrupted"] != false {
+                run.broken.push("the load test was interrupted".to_owned());
+            }
+            run.load = Some(Run::of(&results));
+        }
         Ok(())
     }
 
@@ -223,54 +221,31 @@ impl<'a> Soak<'a> {
         let mut last = None;
         self.stage.interrupt.wait_for(REST_PATIENCE, || {
             last = Sample::take(server, 0.0);
-            let own = last.as_ref().and_then(|sample| sample.own.as_ref());
-            Ok(own.is_none_or(|own| own.open <= 1).then_some(()))
+            let open = last.as_ref().and_then(|sample| sample.value("open"));
+            Ok(open.is_none_or(|open| open <= 1.0).then_some(()))
         })?;
         // The request's socket closes shortly after the response.
         self.stage.interrupt.sleep(START_PAUSE)?;
-        let descriptors = descriptors(server.process.id()).unwrap_or(0);
-        Ok(last.map(|last| Sample { descriptors, ..last }))
+        if let Some(last) = &mut last {
+            let open = descriptors(server.process.id()).unwrap_or(0);
+            last.values.insert("descriptors", open as f64);
+        }
+        Ok(last)
     }
 
     fn progress(&self, sample: &Sample) {
-        let minutes = |seconds: u64| format!("{}:{:02}", seconds / 60, seconds % 60);
-        let own = sample.own.as_ref().map_or("no response".to_owned(), |own| {
-            format!(
-                "{} players, {} joined so far, {} ticks skipped, governor level {}",
-                thousands(own.players),
-                thousands(own.upgraded),
-                own.ticks_skipped,
-                own.governor_level
-            )
-        });
+        let count =
+            |column: &str| sample.value(column).map_or("-".to_owned(), |value| thousands(value as u64));
         progress(format_args!(
-            "soak {} of {}: {own}, {:.2} MiB, {} descriptors",
-            minutes(sample.at_s as u64),
-            minutes(self.hostile_time().as_secs()),
-            sample.resident_bytes as f64 / f64::from(1 << 20),
-            thousands(sample.descriptors)
+            "soak {} of {}: {} players, {} joined so far, {} ticks skipped, governor level {}, {:.2} MiB, {} descriptors",
+            time(sample.at_s as u64),
+            time(self.hostile_time().as_secs()),
+            count("players"),
+            count("upgraded"),
+            count("ticks_skipped"),
+            count("governor_level"),
+            sample.value("resident_bytes").unwrap_or(0.0) / MIB,
+            count("descriptors")
         ));
-    }
-}
-
-/// Formats a command as typed in a shell, without the folder of the program.
-fn typed(command: &Command) -> String {
-    let name = Path::new(command.get_program()).file_name().unwrap_or_default();
-    let settings = command.get_envs();
-    let settings =
-        settings.filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())));
-    let arguments = command.get_args().map(|argument| argument.display().to_string());
-    settings.chain([name.display().to_string()]).chain(arguments).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_is_formatted_as_typed() {
-        let mut command = Command::new("/some/folder/server");
-        command.env("PORT", "1").env_remove("HOST").args(["--flag", "2"]);
-        assert_eq!(typed(&command), "PORT=1 server --flag 2");
     }
 }
