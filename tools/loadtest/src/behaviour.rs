@@ -9,8 +9,8 @@ mod seed;
 use game_client::{Facing, Vector};
 use serde::Serialize;
 
-use crate::random::Random;
 use artillery::Artillery;
+use fastrand::Rng;
 use player::Player;
 use seed::Seed;
 
@@ -87,9 +87,9 @@ impl Profile {
     }
 
     /// Returns the profile of one player: for a mix a random profile of the mix, otherwise the profile itself.
-    pub fn pick(self, random: &mut Random) -> Profile {
+    pub fn pick(self, random: &mut Rng) -> Profile {
         let Profile::Mixed { moving, moves_per_s } = self else { return self };
-        match random.below(10) {
+        match random.u8(..10) {
             0..4 => Profile::Player { moving },
             4..7 => Profile::Seed { moves_per_s },
             7 => Profile::Artillery,
@@ -144,7 +144,7 @@ impl Behaviour {
         profile: Profile,
         world_side: u16,
         now_ns: u64,
-        random: &mut Random,
+        random: &mut Rng,
     ) -> (Behaviour, Option<u64>) {
         match profile {
             Profile::Seed { moves_per_s } => {
@@ -163,7 +163,7 @@ impl Behaviour {
     }
 
     /// Returns the decision due at `due_ns` for a player at `position`.
-    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Decision {
+    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Rng) -> Decision {
         match self {
             Behaviour::Seed(seed) => seed.act(due_ns, random),
             Behaviour::Player(player) => player.act(due_ns, position, random),
@@ -174,9 +174,8 @@ impl Behaviour {
 }
 
 /// Returns one of the nine vectors, zero included.
-fn random_vector(random: &mut Random) -> Vector {
-    let part = |random: &mut Random| random.below(3) as i8 - 1;
-    Vector::new(part(random), part(random)).expect("components are -1, 0 or 1")
+pub fn random_vector(random: &mut Rng) -> Vector {
+    Vector::new(random.i8(-1..=1), random.i8(-1..=1)).expect("components are -1, 0 or 1")
 }
 
 #[cfg(test)]
@@ -185,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_mix_has_every_kind_in_its_proportion() {
-        let (mixed, mut random) = (Profile::Mixed { moving: 0.2, moves_per_s: 2.0 }, Random::new(1));
+        let (mixed, mut random) = (Profile::Mixed { moving: 0.2, moves_per_s: 2.0 }, Rng::with_seed(1));
         let kinds: Vec<&str> = (0..10_000).map(|_| mixed.pick(&mut random).name()).collect();
         for (kind, part) in [("player", 4_000), ("seed", 3_000), ("artillery", 1_000), ("idle", 2_000)] {
             let count = kinds.iter().filter(|name| **name == kind).count();

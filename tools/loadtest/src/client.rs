@@ -6,7 +6,7 @@ use crate::avatar::Avatar;
 use crate::behaviour::Behaviour;
 use crate::connection::{Connection, Phase};
 use crate::measure::Pending;
-use crate::random::Random;
+use fastrand::Rng;
 
 /// Number of unacknowledged MOVEs that counts as a backlog: two seconds of walking. A slow reader's connection stalls
 /// at times, since a full receive buffer also drops TCP acks. MOVEs that reach the server together after a stall may
@@ -40,7 +40,7 @@ pub struct Client {
     /// Behavior of its player.
     pub behaviour: Behaviour,
     /// Its own random numbers.
-    pub random: Random,
+    pub random: Rng,
     /// Unacknowledged MOVEs, in order.
     pub pending: VecDeque<Pending>,
     /// The last ack.
@@ -61,7 +61,7 @@ pub struct Client {
 
 impl Client {
     /// Returns a client that has not connected yet.
-    pub fn new(random: Random, is_slow: bool, viewer: Option<usize>) -> Client {
+    pub fn new(random: Rng, is_slow: bool, viewer: Option<usize>) -> Client {
         Client {
             connection: Connection::default(),
             phase: Phase::Disconnected,
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn client_with(sequences: &[u32]) -> Client {
-        let mut client = Client::new(Random::new(1), false, None);
+        let mut client = Client::new(Rng::with_seed(1), false, None);
         for &sequence in sequences {
             client.sent(sequence, 0, 0);
         }

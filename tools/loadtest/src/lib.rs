@@ -33,7 +33,6 @@ mod observe;
 mod options;
 mod os;
 mod progress;
-mod random;
 mod report;
 mod schedule;
 mod scrape;

@@ -31,12 +31,12 @@ use crate::measure::{Measures, Tally};
 use crate::observe::Observer;
 use crate::options::Options;
 use crate::os::{Clock, Timer};
-use crate::random::Random;
 use crate::report::{Connections, Generator, Moves, Report};
 use crate::schedule::{Task, TaskQueue};
 use crate::viewers::Viewers;
 use arrive::Arrivals;
 use churn::{Churn, Storm};
+use fastrand::Rng;
 use stage::Stage;
 
 /// Most poll events per iteration.
@@ -63,7 +63,7 @@ pub struct Load {
     arrivals: Arrivals,
     tasks: TaskQueue<Task>,
     stage: Stage,
-    random: Random,
+    random: Rng,
     viewers: Viewers,
     observer: Observer,
     measures: Measures,
@@ -89,7 +89,7 @@ impl Load {
         let clock = Clock::start();
         let (poll, timer) = (Poll::new()?, Timer::new()?);
         poll.registry().register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
-        let mut random = Random::new(options.seed);
+        let mut random = Rng::with_seed(options.seed);
         let clients = clients(&options, &mut random);
         Ok(Load {
             arrivals: Arrivals::new(&options, clock.now_ns()),
@@ -224,7 +224,7 @@ impl Load {
 }
 
 /// Returns all clients of a run. Viewers are spread evenly; slow readers are random others.
-fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
+fn clients(options: &Options, random: &mut Rng) -> Vec<Client> {
     let viewer_at = |index: usize| {
         let before = index * options.viewers / options.clients;
         let is_viewer = (index + 1) * options.viewers / options.clients > before;
@@ -233,8 +233,8 @@ fn clients(options: &Options, random: &mut Random) -> Vec<Client> {
     (0..options.clients)
         .map(|index| {
             let viewer = viewer_at(index);
-            let is_slow = viewer.is_none() && random.chance(options.slow_readers);
-            Client::new(Random::new(random.next_u64()), is_slow, viewer)
+            let is_slow = viewer.is_none() && random.f64() < options.slow_readers;
+            Client::new(random.fork(), is_slow, viewer)
         })
         .collect()
 }
@@ -249,7 +249,7 @@ mod tests {
         for (clients_wanted, viewers) in [(10, 3), (7, 7), (1_000, 50), (5, 0)] {
             let options = run(&["--slow-readers=1"]);
             let options = Options { clients: clients_wanted, viewers, ..options };
-            let all = clients(&options, &mut Random::new(1));
+            let all = clients(&options, &mut Rng::with_seed(1));
             let numbers: Vec<usize> = all.iter().filter_map(|client| client.viewer).collect();
             assert_eq!(numbers, (0..viewers).collect::<Vec<_>>());
             assert!(all.iter().all(|client| client.is_slow != client.viewer.is_some()));

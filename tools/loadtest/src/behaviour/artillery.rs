@@ -4,13 +4,10 @@
 use game_client::Facing;
 
 use super::{Action, Decision, SECOND_NS, random_vector};
-use crate::random::Random;
+use fastrand::Rng;
 
 /// Time between joining and the first MOVE.
 pub const THINK_NS: u64 = SECOND_NS;
-
-/// Probability of each optional action.
-const OPTIONAL_CHANCE: f64 = 0.5;
 
 /// A player's position in the scenario.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +25,8 @@ pub enum Artillery {
 
 impl Artillery {
     /// Performs the next step of the scenario.
-    pub fn act(&mut self, due_ns: u64, random: &mut Random) -> Decision {
-        let is_chosen = random.chance(OPTIONAL_CHANCE);
+    pub fn act(&mut self, due_ns: u64, random: &mut Rng) -> Decision {
+        let is_chosen = random.bool();
         let action_if = |action| if is_chosen { action } else { Action::Rest };
         let (action, wait_ns, next) = match self {
             Artillery::Move => (Action::SetVector(random_vector(random)), SECOND_NS / 2, Artillery::Turn),
@@ -38,7 +35,7 @@ impl Artillery {
             Artillery::AttackEnd => (action_if(Action::AttackEnd), SECOND_NS / 2, Artillery::Move),
         };
         let turns = is_chosen && matches!(self, Artillery::Turn);
-        let side = if random.chance(0.5) { Facing::Left } else { Facing::Right };
+        let side = if random.bool() { Facing::Left } else { Facing::Right };
         *self = next;
         Decision { facing: turns.then_some(side), action, next_ns: due_ns + wait_ns }
     }
@@ -50,7 +47,7 @@ mod tests {
 
     #[test]
     fn one_cycle_takes_eight_seconds_and_has_one_move() {
-        let (mut artillery, mut random) = (Artillery::default(), Random::new(3));
+        let (mut artillery, mut random) = (Artillery::default(), Rng::with_seed(3));
         let (mut due_ns, mut moves, mut attacks, mut ends) = (0, 0, 0, 0);
         for _ in 0..400 {
             let decision = artillery.act(due_ns, &mut random);

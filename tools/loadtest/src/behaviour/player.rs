@@ -7,7 +7,7 @@
 use game_client::{Facing, Vector};
 
 use super::{Action, Decision, SECOND_NS};
-use crate::random::Random;
+use fastrand::Rng;
 
 /// Steps per second of the browser client.
 const STEPS_PER_S: u64 = 24;
@@ -60,8 +60,8 @@ enum Activity {
 
 impl Player {
     /// Returns a player that joins in the middle of a walk or a pause, with the probabilities of the steady state.
-    pub fn begin(moving: f64, world_side: u16, now_ns: u64, random: &mut Random) -> (Player, Option<u64>) {
-        let first_part = random.chance(moving).then(|| random.unit());
+    pub fn begin(moving: f64, world_side: u16, now_ns: u64, random: &mut Rng) -> (Player, Option<u64>) {
+        let first_part = (random.f64() < moving).then(|| random.f64());
         let within_ns = if first_part.is_some() { STEP_NS } else { pause_ns(moving, WALK_MEAN_NS) };
         let player = Player {
             moving,
@@ -69,7 +69,7 @@ impl Player {
             first_part,
             activity: Activity::Pausing,
             facing: Facing::Right,
-            keys_due_ns: now_ns + random.below(within_ns),
+            keys_due_ns: now_ns + random.u64(..=within_ns),
             attack_end_due_ns: u64::MAX,
         };
         let first_ns = (moving > 0.0).then_some(player.keys_due_ns);
@@ -77,7 +77,7 @@ impl Player {
     }
 
     /// Returns the decision due at `due_ns`.
-    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Random) -> Decision {
+    pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Rng) -> Decision {
         let (facing, action) = if self.attack_end_due_ns <= due_ns {
             self.attack_end_due_ns += ATTACK_NS;
             (None, Action::AttackEnd)
@@ -91,7 +91,7 @@ impl Player {
         &mut self,
         due_ns: u64,
         position: (f64, f64),
-        random: &mut Random,
+        random: &mut Rng,
     ) -> (Option<Facing>, Action) {
         self.keys_due_ns = due_ns + STEP_NS;
         let (to, began_ns, steps_before_attack) = match self.activity {
@@ -102,7 +102,7 @@ impl Player {
         if vector == Vector::ZERO {
             self.activity = Activity::Pausing;
             let pause_ns = pause_ns(self.moving, (due_ns - began_ns) as f64);
-            self.keys_due_ns = due_ns + STEP_NS + pause_ns / 2 + random.below(pause_ns);
+            self.keys_due_ns = due_ns + STEP_NS + pause_ns / 2 + random.u64(..=pause_ns);
             return (None, Action::Step(Vector::ZERO));
         }
         if steps_before_attack == Some(0) {
@@ -122,9 +122,9 @@ impl Player {
         &mut self,
         due_ns: u64,
         from: (f64, f64),
-        random: &mut Random,
+        random: &mut Rng,
     ) -> ((f64, f64), u64, Option<u64>) {
-        let mut coordinate = || random.below(u64::from(self.world_side) + 1) as f64;
+        let mut coordinate = || f64::from(random.u16(..=self.world_side));
         let to = (coordinate(), coordinate());
         let (way_x, way_y) = (to.0 - from.0, to.1 - from.1);
         // A player that joins in the middle of a walk has only a fraction of it left.
@@ -152,8 +152,8 @@ fn pause_ns(moving: f64, walk_ns: f64) -> u64 {
     (walk_ns * (1.0 - moving) / moving).min(PAUSE_NS_MAX) as u64
 }
 
-fn attack_chance(random: &mut Random) -> Option<u64> {
-    random.chance(ATTACK_CHANCE).then(|| random.below(STEPS_BEFORE_ATTACK_MAX))
+fn attack_chance(random: &mut Rng) -> Option<u64> {
+    (random.f64() < ATTACK_CHANCE).then(|| random.u64(..STEPS_BEFORE_ATTACK_MAX))
 }
 
 /// Returns the one of eight directions that leads to `to`, or zero within a step of it.
@@ -176,7 +176,7 @@ mod tests {
 
     /// Simulates a player and its walk for some time.
     fn live(moving: f64, seed: u64, seconds: u64) -> Life {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let (mut player, first_ns) = Player::begin(moving, 2_000, 0, &mut random);
         let mut life = Life { actions: Vec::new(), turns: 0, position: (500.0, 500.0) };
         let mut due_ns = first_ns.unwrap_or(u64::MAX);

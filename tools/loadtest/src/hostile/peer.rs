@@ -175,13 +175,13 @@ fn status_of(reason: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use fastrand::Rng;
 
     const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     fn peer() -> Peer {
-        let script = Script::new(Kind::Silent, 0, 240.0, &mut Random::new(1));
+        let script = Script::new(Kind::Silent, 0, 240.0, &mut Rng::with_seed(1));
         Peer { phase: Phase::Upgrading, ..Peer::new(Kind::Silent, script) }
     }
 

@@ -1,11 +1,11 @@
 //! The output of a peer over time, without sockets and clocks, so that it can be tested without a server.
 
+use game_client::ClientMessage;
 use game_client::frame::{Opcode, masked};
-use game_client::{ClientMessage, Vector};
 
 use super::kind::Kind;
-use crate::behaviour::SECOND_NS;
-use crate::random::Random;
+use crate::behaviour::{SECOND_NS, random_vector};
+use fastrand::Rng;
 
 /// Time between two bytes of slow peers.
 const BYTE_INTERVAL_NS: u64 = SECOND_NS;
@@ -79,25 +79,25 @@ pub struct Script {
 
 impl Script {
     /// Creates the script of a new connection; `index` selects between two variants of a kind.
-    pub fn new(kind: Kind, index: usize, flood_rate: f64, random: &mut Random) -> Script {
+    pub fn new(kind: Kind, index: usize, flood_rate: f64, random: &mut Rng) -> Script {
         let opening = match kind {
             Kind::SlowHeads => Opening::EndlessHead,
             Kind::SlowUpgrades => Opening::RequestSlowly,
             Kind::Garbage if index.is_multiple_of(2) => Opening::Garbage,
-            Kind::Churners if random.chance(0.5) => Opening::Leave,
+            Kind::Churners if random.bool() => Opening::Leave,
             _ => Opening::Request,
         };
         let moves_per_s = if kind == Kind::Flooders { flood_rate } else { UNREAD_MOVES_PER_S };
-        let resets = kind == Kind::Churners && random.chance(0.5);
+        let resets = kind == Kind::Churners && random.bool();
         Script { kind, opening, sent: 0, frame: Vec::new(), sequence: 0, moves_per_s, owed: 0.0, resets }
     }
 
     /// Appends the current output, and returns the next step; called after connecting, and again after the upgrade.
-    pub fn act(&mut self, is_upgraded: bool, request: &[u8], random: &mut Random, out: &mut Vec<u8>) -> Next {
+    pub fn act(&mut self, is_upgraded: bool, request: &[u8], random: &mut Rng, out: &mut Vec<u8>) -> Next {
         if is_upgraded { self.play(random, out) } else { self.open(request, random, out) }
     }
 
-    fn open(&mut self, request: &[u8], random: &mut Random, out: &mut Vec<u8>) -> Next {
+    fn open(&mut self, request: &[u8], random: &mut Rng, out: &mut Vec<u8>) -> Next {
         let place = self.sent;
         self.sent += 1;
         match self.opening {
@@ -122,7 +122,7 @@ impl Script {
         }
     }
 
-    fn play(&mut self, random: &mut Random, out: &mut Vec<u8>) -> Next {
+    fn play(&mut self, random: &mut Rng, out: &mut Vec<u8>) -> Next {
         match self.kind {
             Kind::SlowFrames => {
                 if self.frame.is_empty() {
@@ -133,7 +133,7 @@ impl Script {
                 Next::After(BYTE_INTERVAL_NS)
             }
             Kind::Deaf => {
-                out.extend(masked(Opcode::Pong, &[], random.next_u64() as u32));
+                out.extend(masked(Opcode::Pong, &[], random.u32(..)));
                 Next::After(SIGN_INTERVAL_NS)
             }
             Kind::ZeroWindow | Kind::Flooders => {
@@ -151,7 +151,7 @@ impl Script {
             Kind::Churners if self.frame.is_empty() => {
                 // Marks the end of the stay; it is not sent.
                 self.frame.push(0);
-                Next::After(random.below(STAY_NS_MAX))
+                Next::After(random.u64(..STAY_NS_MAX))
             }
             Kind::Churners => self.leave(),
             Kind::SlowHeads | Kind::SlowUpgrades | Kind::Silent => Next::Wait,
@@ -162,18 +162,17 @@ impl Script {
         if self.resets { Next::Reset } else { Next::Close }
     }
 
-    fn append_move(&mut self, random: &mut Random, out: &mut Vec<u8>) {
-        let part = |random: &mut Random| random.below(3) as i8 - 1;
-        let vector = Vector::new(part(random), part(random)).unwrap_or(Vector::ZERO);
+    fn append_move(&mut self, random: &mut Rng, out: &mut Vec<u8>) {
         self.sequence = self.sequence.wrapping_add(1);
+        let vector = random_vector(random);
         let step = ClientMessage::Move { vector, sequence: self.sequence, claim: None };
-        out.extend(masked(Opcode::Binary, &step.to_bytes(), random.next_u64() as u32));
+        out.extend(masked(Opcode::Binary, &step.to_bytes(), random.u32(..)));
     }
 }
 
-fn append_garbage(random: &mut Random, out: &mut Vec<u8>) {
-    let length = 1 + random.below(GARBAGE_BYTES_MAX);
-    out.extend((0..length).map(|_| random.next_u64() as u8));
+fn append_garbage(random: &mut Rng, out: &mut Vec<u8>) {
+    let length = random.u64(1..=GARBAGE_BYTES_MAX);
+    out.extend((0..length).map(|_| random.u8(..)));
 }
 
 #[cfg(test)]
@@ -184,7 +183,7 @@ mod tests {
 
     /// Returns the output of some steps, and the step after the last.
     fn sent(kind: Kind, index: usize, is_upgraded: bool, steps: usize) -> (Vec<Vec<u8>>, Next) {
-        let mut random = Random::new(7);
+        let mut random = Rng::with_seed(7);
         let mut script = Script::new(kind, index, 240.0, &mut random);
         let mut next = Next::Wait;
         let pieces = (0..steps).map(|_| {
@@ -254,7 +253,7 @@ mod tests {
 
     #[test]
     fn churners_leave_in_every_way() {
-        let mut random = Random::new(3);
+        let mut random = Rng::with_seed(3);
         let mut ways = Vec::new();
         for _ in 0..64 {
             let mut script = Script::new(Kind::Churners, 0, 240.0, &mut random);

@@ -22,8 +22,8 @@ use super::tally::{Counts, End, Tally};
 use crate::behaviour::SECOND_NS;
 use crate::connection::Phase;
 use crate::os::Clock;
-use crate::random::Random;
 use crate::schedule::{Entry, FixedRate, TaskQueue};
+use fastrand::Rng;
 
 /// Length of an iteration.
 const ITERATION: Duration = Duration::from_millis(10);
@@ -70,7 +70,7 @@ pub struct Swarm {
     arriving: VecDeque<usize>,
     connects: FixedRate,
     open: u64,
-    random: Random,
+    random: Rng,
     request: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -82,7 +82,7 @@ impl Swarm {
     /// The kernel refuses a poll or a descriptor.
     pub fn new(options: Options) -> io::Result<Swarm> {
         let clock = Clock::start();
-        let mut random = Random::new(options.seed);
+        let mut random = Rng::with_seed(options.seed);
         let peers = (0..options.peers).map(|index| {
             let kind = options.kinds[index % options.kinds.len()];
             Peer::new(kind, Script::new(kind, index, options.flood_rate, &mut random))
@@ -207,9 +207,8 @@ impl Swarm {
 
     /// Returns a random source address.
     fn source(&mut self) -> Option<Ipv4Addr> {
-        let count = u64::from(self.options.source_addresses);
-        let number = 1 + self.random.below(count) as u32;
-        (count > 0).then(|| Ipv4Addr::from_bits(SOURCE_BASE.to_bits() + number))
+        let count = self.options.source_addresses;
+        (count > 0).then(|| Ipv4Addr::from_bits(SOURCE_BASE.to_bits() + self.random.u32(1..=count)))
     }
 
     /// Handles the result of a connect.
@@ -291,7 +290,7 @@ impl Swarm {
         let peer = &mut self.peers[index];
         peer.leave();
         let (least_ns, more_ns) = if peer.kind == Kind::Churners { CHURN_PAUSE_NS } else { PAUSE_NS };
-        let pause_ns = least_ns + self.random.below(more_ns);
+        let pause_ns = least_ns + self.random.u64(..more_ns);
         self.plan(index, pause_ns, Task::Connect);
     }
 }

@@ -104,7 +104,7 @@ impl Load {
         let client = &mut self.clients[index];
         let sent_ns = self.clock.now_ns();
         for message in messages {
-            outgoing.extend(masked(Opcode::Binary, &message.to_bytes(), client.random.next_u64() as u32));
+            outgoing.extend(masked(Opcode::Binary, &message.to_bytes(), client.random.u32(..)));
             if let ClientMessage::Move { sequence, .. } = *message {
                 client.sent(sequence, intended_ns, sent_ns);
                 self.moves.missing += 1;
@@ -120,14 +120,14 @@ impl Load {
     }
 
     pub(super) fn answer_ping(&mut self, index: usize, payload: &[u8]) {
-        let frame = masked(Opcode::Pong, payload, self.random.next_u64() as u32);
+        let frame = masked(Opcode::Pong, payload, self.random.u32(..));
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }
 
     /// Sends a close frame. The caller may wait for the server's.
     pub(super) fn send_close(&mut self, index: usize) {
-        let frame = masked(Opcode::Close, &GOING_AWAY, self.random.next_u64() as u32);
+        let frame = masked(Opcode::Close, &GOING_AWAY, self.random.u32(..));
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }

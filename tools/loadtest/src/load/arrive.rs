@@ -181,7 +181,7 @@ impl Load {
             self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Play });
         }
         if is_slow {
-            let due_ns = now_ns + client.random.below(SLOW_READ_INTERVAL_NS);
+            let due_ns = now_ns + client.random.u64(..SLOW_READ_INTERVAL_NS);
             self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Read });
         }
     }

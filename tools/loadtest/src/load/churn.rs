@@ -18,7 +18,7 @@ const LEAVES_PER_ITERATION: usize = 4;
 /// Most reconnects of a storm per iteration: arriving data must be read in between.
 const RETURNS_PER_ITERATION: usize = 32;
 
-/// Random attempts to find a client that may disconnect.
+/// Rng attempts to find a client that may disconnect.
 const ATTEMPTS: usize = 32;
 
 named! {
@@ -206,13 +206,12 @@ impl Load {
             let client = &load.clients[index];
             client.phase == Phase::Playing && client.viewer.is_none()
         };
-        let count = self.clients.len() as u64;
         let found = (0..ATTEMPTS).find_map(|_| {
-            let index = self.random.below(count) as usize;
+            let index = self.random.usize(..self.clients.len());
             may_leave(self, index).then_some(index)
         });
         let Some(index) = found else { return };
-        let kind = LeaveKind::ALL[self.random.below(5) as usize];
+        let kind = LeaveKind::ALL[self.random.usize(..5)];
         let now_ns = self.clock.now_ns();
         match kind {
             LeaveKind::Close => self.send_close(index),
@@ -229,7 +228,7 @@ impl Load {
 
     /// Disconnects before the response to the upgrade request is read, and reconnects.
     pub(super) fn vanish(&mut self, index: usize) {
-        if self.random.chance(0.5) {
+        if self.random.bool() {
             self.clients[index].connection.reset();
         }
         self.leave(index, LeaveKind::Vanish);
