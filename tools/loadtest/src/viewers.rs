@@ -39,18 +39,11 @@ pub struct Viewers {
 #[derive(Debug)]
 struct Viewer {
     replica: Replica,
-    in_view: HashMap<PlayerId, InView>,
+    /// Sequence number of the latest change received from each player.
+    arrived: HashMap<PlayerId, u32>,
     /// Squared distance of the farthest player that counts as near.
     near_square: f64,
     near_until_ns: u64,
-}
-
-/// A player on a viewer's screen.
-#[derive(Clone, Copy, Debug)]
-struct InView {
-    entered_ns: u64,
-    /// Sequence number of the latest change received.
-    arrived: u32,
 }
 
 impl Viewers {
@@ -88,30 +81,12 @@ impl Viewers {
         player: impl Fn(PlayerId) -> Option<&'a Avatar>,
     ) {
         let viewer = &mut self.current[viewer];
-        let Ok(message) = viewer.replica.receive_payload(now_ns / MS, payload) else { return };
-        match message {
-            ServerMessage::GameState(entries) => {
-                let mut before = std::mem::take(&mut viewer.in_view);
-                for entry in entries {
-                    let known = before.remove(&entry.id);
-                    let entered = InView { entered_ns: now_ns, arrived: 0 };
-                    viewer.in_view.insert(entry.id, known.unwrap_or(entered));
-                }
-            }
-            ServerMessage::Joined(entry) => {
-                viewer.in_view.insert(entry.id, InView { entered_ns: now_ns, arrived: 0 });
-            }
-            ServerMessage::Left(id) => {
-                viewer.in_view.remove(&id);
-            }
-            ServerMessage::Movement { id, vector } => {
-                if let Some(avatar) = player(id) {
-                    let is_near = viewer.is_near(id, now_ns);
-                    let delays = is_near.then_some(&mut self.delays);
-                    viewer.moved(id, vector, avatar, now_ns, window, delays);
-                }
-            }
-            _ => {}
+        if let Ok(ServerMessage::Movement { id, vector }) =
+            viewer.replica.receive_payload(now_ns / MS, payload)
+            && let Some(avatar) = player(id)
+        {
+            let is_near = viewer.is_near(id, now_ns);
+            viewer.moved(id, vector, avatar, now_ns, window, is_near.then_some(&mut self.delays));
         }
     }
 
@@ -162,7 +137,7 @@ impl Viewer {
     fn new(options: ReplicaOptions) -> Viewer {
         Viewer {
             replica: Replica::new(options),
-            in_view: HashMap::new(),
+            arrived: HashMap::new(),
             near_square: f64::INFINITY,
             near_until_ns: 0,
         }
@@ -179,8 +154,9 @@ impl Viewer {
         window: Window,
         delays: Option<&mut Times>,
     ) {
-        let Some(in_view) = self.in_view.get_mut(&id) else { return };
-        let fresh = |number: u32| number > in_view.arrived;
+        let Some(remote) = self.replica.remote(id) else { return };
+        let before = self.arrived.entry(id).or_default();
+        let fresh = |number: u32| number > *before;
         let arrived =
             avatar.changes().rev().find(|change| change.vector == vector && fresh(change.number)).copied();
         let Some(arrived) = arrived else { return };
@@ -188,10 +164,10 @@ impl Viewer {
             avatar
                 .changes()
                 .filter(|change| fresh(change.number) && change.number <= arrived.number)
-                .filter(|change| change.at_ns > in_view.entered_ns && window.contains(change.at_ns))
+                .filter(|change| change.at_ns / MS > remote.entered_at_ms && window.contains(change.at_ns))
                 .for_each(|change| delays.record(now_ns.saturating_sub(change.at_ns)));
         }
-        in_view.arrived = arrived.number;
+        *before = arrived.number;
     }
 
     /// Whether a visible player is among the nearest.
