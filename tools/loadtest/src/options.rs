@@ -256,16 +256,6 @@ pub mod tests {
     }
 
     #[test]
-    fn every_default_is_valid() {
-        let options = run(&[]);
-        assert_eq!((options.clients, options.duration.as_secs(), options.viewers), (1_000, 60, 50));
-        assert_eq!(options.server.to_string(), "ws://127.0.0.1:8108/ws");
-        assert_eq!((options.profile, options.move_bytes), (Profile::Seed { moves_per_s: 10.0 }, Some(6)));
-        assert_eq!((options.storm_at, options.storm_clients), (None, 0));
-        assert_eq!(run(&["-clients=3"]).viewers, 3, "viewers are limited to the clients");
-    }
-
-    #[test]
     fn profiles_accept_their_own_flags() {
         let options = run(&["--profile=player", "--move-bytes=6", "--moving", "0.1"]);
         assert_eq!((options.profile, options.move_bytes), (Profile::Player { moving: 0.1 }, Some(6)));
@@ -307,12 +297,5 @@ pub mod tests {
         ] {
             assert_eq!(run(&["--clients=19000", flag]).source_addresses, addresses, "{flag}");
         }
-    }
-
-    #[test]
-    fn a_storm_hits_all_clients_by_default() {
-        let options = run(&["--clients=50", "--storm-at=20s"]);
-        assert_eq!((options.storm_at, options.storm_clients), (Some(Duration::from_secs(20)), 50));
-        assert_eq!(run(&["--clients=50", "--storm-at=20s", "--storm-clients=20"]).storm_clients, 20);
     }
 }

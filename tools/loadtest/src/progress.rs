@@ -70,27 +70,6 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_line_has_every_part() {
-        let usual = Second { lateness_p99_ms: 0.0, ..second(12.0, 10_000, 19_984, 12.3) };
-        for (stage, second, expected) in [
-            (
-                "measuring",
-                usual,
-                "  12s measuring  10000 players 20.0k moves/s ack p99 12.3 max 12.3 ms 40.0MB/s",
-            ),
-            ("connecting", Second::default(), "   0s connecting     0 players     0 moves/s no acks 0B/s"),
-            (
-                "settling",
-                second(3.0, 10, 20, 5.0),
-                "   3s settling      10 players    20 moves/s ack p99 5.00 max 5.00 late 5.00 ms",
-            ),
-        ] {
-            assert_eq!(line(stage, &second, 1.0), expected);
-        }
-        assert_eq!(in_place("x"), "\r\x1b[K\x1b[?7lx \x1b[?7h");
-    }
-
-    #[test]
     fn every_line_fits_the_terminal_and_shows_the_acks() {
         for at_s in [0.0, 59.0, 9_999.0, 9_999_999.0] {
             for playing in [0, 10_000, 1_000_000] {

@@ -312,19 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_object_has_the_documented_keys() {
-        let object = json(&sample());
-        assert_eq!(object["ok"], true);
-        assert_eq!(object["ack_ms"]["count"], 1);
-        assert_eq!(object["pictures"]["faults"]["displaced"], 0);
-        assert_eq!(object["options"]["server"], "ws://127.0.0.1:8108/ws");
-        assert_eq!(
-            (&object["options"]["move_bytes"], &object["options"]["moving"]),
-            (&json!(6), &Json::Null)
-        );
-        assert_eq!(object["options"]["moves_per_s"], 10.0);
-        assert!(object["churn"].is_null() && object["storm"].is_null());
-        assert_eq!(object["timeline"].as_array().map(Vec::len), Some(3));
+    fn numbers_are_rounded_except_those_of_the_options() {
         assert_eq!(rounded(json!({ "a": [1.23456, 1], "options": { "b": 1.23456 } })), {
             json!({ "a": [1.2346, 1], "options": { "b": 1.23456 } })
         });

@@ -106,31 +106,6 @@ impl FixedRate {
 mod tests {
     use super::*;
 
-    fn entry(due_ns: u64, client: usize, task: Task) -> Entry<Task> {
-        Entry { due_ns, client, generation: 0, task }
-    }
-
-    #[test]
-    fn tasks_are_taken_in_order_and_only_when_due() {
-        let mut tasks = TaskQueue::default();
-        for due_ns in [30, 10, 20] {
-            tasks.add(entry(due_ns, 1, Task::Play));
-        }
-        assert_eq!(tasks.take_due(9), None);
-        let taken: Vec<u64> = std::iter::from_fn(|| tasks.take_due(25)).map(|entry| entry.due_ns).collect();
-        assert_eq!(taken, [10, 20]);
-        assert_eq!(tasks.earliest_ns(), Some(30));
-    }
-
-    #[test]
-    fn all_tasks_of_one_kind_can_be_removed() {
-        let mut tasks = TaskQueue::default();
-        tasks.add(entry(1, 1, Task::Play));
-        tasks.add(entry(2, 1, Task::Read));
-        tasks.remove_all(Task::Play);
-        assert_eq!(tasks.take_due(9).map(|entry| entry.task), Some(Task::Read));
-    }
-
     #[test]
     fn a_fixed_rate_catches_up_and_never_drifts() {
         let mut rate = FixedRate::new(1_000, 3.0);

@@ -250,12 +250,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attacks_are_found_only_by_their_names() {
-        assert!(Attack::ALL.into_iter().all(|attack| Attack::named(attack.name()) == Some(attack)));
-        assert_eq!(Attack::named("polite"), None);
-    }
-
-    #[test]
     fn figures_are_judged_and_missing_values_miss_every_limit() {
         assert!(Figure::new("x", 9.0).is_met() && Figure::new("x", None).is_met());
         assert!(Figure::new("x", 9.0).at_most(9.0).is_met() && !Figure::new("x", 9.1).at_most(9.0).is_met());

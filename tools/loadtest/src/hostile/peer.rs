@@ -186,15 +186,6 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_recognized_by_their_status() {
-        assert_eq!(status_of("HTTP 503 Service Unavailable"), Some(503));
-        assert_eq!(status_of("endless response head"), None);
-        let refused = peer().take_head(b"HTTP/1.1 408 Request Timeout\r\n\r\n");
-        assert_eq!(refused, Received::Over(End::Refused(408)));
-        assert_eq!(peer().take_head(&[b'x'; 5_000]), Received::Over(End::Garbled));
-    }
-
-    #[test]
     fn a_close_frame_is_remembered_until_the_end_of_the_connection() {
         let mut peer = peer();
         assert_eq!(peer.take_head(UPGRADED.as_bytes()), Received::Upgraded);

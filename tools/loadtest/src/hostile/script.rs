@@ -237,21 +237,6 @@ mod tests {
     }
 
     #[test]
-    fn silent_peers_send_nothing_after_the_upgrade() {
-        assert_eq!(sent(Kind::Silent, 0, false, 1), (vec![REQUEST.to_vec()], Next::Wait));
-        assert_eq!(sent(Kind::Silent, 0, true, 1), (vec![vec![]], Next::Wait));
-        let pong = sent(Kind::Deaf, 0, true, 1).0.concat();
-        assert_eq!((pong[0], pong.len()), (0x8a, 6), "deaf peers send pongs");
-    }
-
-    #[test]
-    fn garbage_is_sent_before_and_after_the_upgrade() {
-        assert_ne!(sent(Kind::Garbage, 0, false, 1).0.concat(), REQUEST);
-        assert_eq!(sent(Kind::Garbage, 1, false, 1).0.concat(), REQUEST);
-        assert!(!sent(Kind::Garbage, 1, true, 1).0.concat().is_empty());
-    }
-
-    #[test]
     fn churners_leave_in_every_way() {
         let mut random = Rng::with_seed(3);
         let mut ways = Vec::new();
