@@ -8,6 +8,8 @@ mod server_message;
 
 use std::fmt;
 
+use displaydoc::Display;
+
 pub use client_message::{CLIENT_MESSAGE_BYTES_MAX, ClientMessage};
 pub use server_message::ServerMessage;
 
@@ -99,53 +101,35 @@ pub struct Entry {
 }
 
 /// The reason why a payload is not a valid message of its direction. A server must never send such a payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq)]
+#[allow(clippy::doc_markdown, reason = "the documentation is the error's text")]
 pub enum DecodeError {
-    /// An empty payload.
+    /// empty message
     Empty,
-    /// A first byte that is not a message type, or is a type that must never be sent (9, 10, 0x20).
+    /// unknown message type {0}
     UnknownType(u8),
-    /// A payload longer or shorter than its type requires.
+    /// message of type {kind} has an invalid length of {length} bytes
     WrongLength {
         /// The message type.
         kind: u8,
         /// The payload's length, in bytes.
         length: usize,
     },
-    /// A `GAME_STATE` whose count disagrees with the number of entries.
+    /// GAME_STATE has a count of {count} entries in {length} bytes
     WrongCount {
         /// The count field.
         count: u32,
         /// The payload's length, in bytes.
         length: usize,
     },
-    /// A vector component other than -1, 0 and 1.
+    /// invalid vector component {0}
     BadVector(i8),
-    /// A MOVE's packed byte with a field of 3 or bits 4-7 set.
+    /// invalid packed vector {0:#04x}
     BadPacked(u8),
-    /// An entry's flags with a state other than idle, moving and attacking.
+    /// invalid player state {0}
     BadState(u8),
-    /// An invalid direction byte.
+    /// invalid direction byte {0}
     BadFacing(u8),
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DecodeError::Empty => write!(formatter, "empty message"),
-            DecodeError::UnknownType(kind) => write!(formatter, "unknown message type {kind}"),
-            DecodeError::WrongLength { kind, length } => {
-                write!(formatter, "message of type {kind} has an invalid length of {length} bytes")
-            }
-            DecodeError::WrongCount { count, length } => {
-                write!(formatter, "GAME_STATE has a count of {count} entries in {length} bytes")
-            }
-            DecodeError::BadVector(part) => write!(formatter, "invalid vector component {part}"),
-            DecodeError::BadPacked(packed) => write!(formatter, "invalid packed vector {packed:#04x}"),
-            DecodeError::BadState(state) => write!(formatter, "invalid player state {state}"),
-            DecodeError::BadFacing(byte) => write!(formatter, "invalid direction byte {byte}"),
-        }
-    }
 }
 
 impl std::error::Error for DecodeError {}
@@ -161,22 +145,4 @@ fn u16_at(payload: &[u8], at: usize) -> u16 {
 
 fn u32_at(payload: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes(payload, at))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_vector_rejects_components_other_than_minus_one_zero_and_one() {
-        assert_eq!(Vector::new(1, -1).map(|vector| (vector.dx(), vector.dy())), Some((1, -1)));
-        assert_eq!(Vector::new(2, 0), None);
-        assert_eq!(Vector::new(0, -2), None);
-    }
-
-    #[test]
-    fn errors_describe_the_problem() {
-        let error = DecodeError::WrongLength { kind: 255, length: 8 };
-        assert_eq!(error.to_string(), "message of type 255 has an invalid length of 8 bytes");
-    }
 }

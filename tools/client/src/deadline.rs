@@ -31,11 +31,6 @@ impl DeadlineStream {
         Ok(DeadlineStream { stream, deadline })
     }
 
-    /// Replaces the deadline.
-    pub fn set_deadline(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-    }
-
     /// Returns the socket. It keeps the last timeout.
     pub fn into_stream(self) -> TcpStream {
         self.stream
@@ -95,7 +90,7 @@ mod tests {
         peer.write_all(b"x").unwrap();
         assert_eq!(timed.read(&mut [0; 8]).unwrap(), 1);
         peer.write_all(b"y").unwrap();
-        timed.set_deadline(Instant::now());
+        timed.deadline = Instant::now();
         assert_eq!(timed.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(timed.write(b"z").unwrap_err().kind(), ErrorKind::TimedOut);
     }

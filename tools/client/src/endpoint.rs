@@ -3,7 +3,7 @@
 mod target;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,22 +20,13 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-/// A host. Its name is not resolved yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// An address.
-    Address(IpAddr),
-    /// A name to resolve.
-    Name(String),
-}
-
 /// A server's endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// The text without scheme, path and trailing slashes.
     pub name: String,
-    /// The host.
-    pub host: Host,
+    /// The host: an address, or a name that is not resolved yet.
+    pub host: String,
     /// The port.
     pub port: u16,
 }
@@ -54,7 +45,7 @@ impl Server {
 
     /// Returns the server at this address.
     pub fn at(address: SocketAddr) -> Server {
-        Server { name: address.to_string(), host: Host::Address(address.ip()), port: address.port() }
+        Server { name: address.to_string(), host: address.ip().to_string(), port: address.port() }
     }
 }
 
@@ -68,16 +59,13 @@ pub fn servers(text: &str, most: usize, schemes: &[&str], paths: &[&str]) -> Opt
 }
 
 /// Parses a host and its port; `port` is the default. Returns `None` for an invalid address.
-pub fn host_and_port(text: &str, port: u16) -> Option<(Host, u16)> {
+pub fn host_and_port(text: &str, port: u16) -> Option<(String, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return (address.port() > 0).then(|| (Host::Address(address.ip()), address.port()));
+        return (address.port() > 0).then(|| (address.ip().to_string(), address.port()));
     }
     let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    if let Some(address) = bracketed.and_then(|text| text.parse::<Ipv6Addr>().ok()) {
-        return Some((Host::Address(address.into()), port));
-    }
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some((Host::Address(address), port));
+    if let Ok(address) = bracketed.map_or_else(|| text.parse(), |text| text.parse().map(IpAddr::V6)) {
+        return Some((address.to_string(), port));
     }
     let (name, port) = match text.split_once(':') {
         Some((name, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -86,7 +74,7 @@ pub fn host_and_port(text: &str, port: u16) -> Option<(Host, u16)> {
         Some(_) => return None,
         None => (text, port),
     };
-    is_name(name).then(|| (Host::Name(name.to_owned()), port))
+    is_name(name).then(|| (name.to_owned(), port))
 }
 
 /// Whether the text is a valid host name. A last label of digits only is a mistyped address (`10.0.0.256`).
@@ -106,7 +94,7 @@ fn is_name(text: &str) -> bool {
 /// result is cached until [`Lookup::forget`].
 #[derive(Debug)]
 pub struct Lookup {
-    host: Host,
+    host: String,
     port: u16,
     found: Vec<SocketAddr>,
     /// The pending resolution. There is at most one.
@@ -115,12 +103,8 @@ pub struct Lookup {
 
 impl Lookup {
     /// Returns a lookup that has not resolved anything yet.
-    pub fn new(host: Host, port: u16) -> Lookup {
-        let found = match host {
-            Host::Address(address) => vec![SocketAddr::new(address, port)],
-            Host::Name(_) => Vec::new(),
-        };
-        Lookup { host, port, found, pending: None }
+    pub fn new(host: String, port: u16) -> Lookup {
+        Lookup { host, port, found: Vec::new(), pending: None }
     }
 
     /// Waits for the addresses. A resolution that exceeds the deadline continues, and the next call waits for it.
@@ -128,7 +112,7 @@ impl Lookup {
     /// # Errors
     /// The name does not resolve, or not in time.
     pub fn addresses(&mut self, deadline: Instant) -> Result<&[SocketAddr], String> {
-        let Host::Name(name) = &self.host else { return Ok(&self.found) };
+        let name = &self.host;
         if self.found.is_empty() {
             let pending = match self.pending.take() {
                 Some(pending) => pending,
@@ -149,9 +133,7 @@ impl Lookup {
 
     /// Drops the cached addresses after a failed connection. The next call resolves the name again.
     pub fn forget(&mut self) {
-        if let Host::Name(_) = self.host {
-            self.found.clear();
-        }
+        self.found.clear();
     }
 }
 
@@ -175,8 +157,8 @@ fn unresolved(name: &str, error: &io::Error) -> String {
 ///
 /// # Errors
 /// The name does not resolve, or not in time.
-pub fn addresses(host: &Host, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>, String> {
-    let mut lookup = Lookup::new(host.clone(), port);
+pub fn addresses(host: &str, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>, String> {
+    let mut lookup = Lookup::new(host.to_owned(), port);
     lookup.addresses(Instant::now() + timeout).map(<[SocketAddr]>::to_vec)
 }
 
@@ -184,13 +166,13 @@ pub fn addresses(host: &Host, port: u16, timeout: Duration) -> Result<Vec<Socket
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(Host, u16)> {
+    fn read(text: &str) -> Option<(String, u16)> {
         host_and_port(text, PORT)
     }
 
     #[test]
     fn parses_addresses_and_names_and_rejects_other_text() {
-        let address = |text: &str| Host::Address(text.parse().unwrap());
+        let address = str::to_owned;
         assert_eq!(read("127.0.0.1"), Some((address("127.0.0.1"), PORT)));
         assert_eq!(read("127.0.0.1:9"), Some((address("127.0.0.1"), 9)));
         assert_eq!(read("[::1]:9"), Some((address("::1"), 9)));
@@ -199,8 +181,8 @@ mod tests {
             (Some((address("::1"), PORT)), Some((address("::1"), PORT)))
         );
         for name in ["localhost", "game.example", "a_b.c-d.example.", "4you", "1.2.3.4.example"] {
-            assert_eq!(read(name), Some((Host::Name(name.to_owned()), PORT)), "{name}");
-            assert_eq!(read(&format!("{name}:65535")), Some((Host::Name(name.to_owned()), 65_535)), "{name}");
+            assert_eq!(read(name), Some((name.to_owned(), PORT)), "{name}");
+            assert_eq!(read(&format!("{name}:65535")), Some((name.to_owned(), 65_535)), "{name}");
         }
         let long = ["a".repeat(64), vec!["a"; 128].join(".")];
         let malformed =
@@ -214,7 +196,7 @@ mod tests {
 
     #[test]
     fn an_unresolvable_name_is_reported_and_retried() {
-        let mut lookup = Lookup::new(Host::Name("no-such-host.invalid".to_owned()), 1);
+        let mut lookup = Lookup::new("no-such-host.invalid".to_owned(), 1);
         let deadline = Instant::now() + Duration::from_mins(1);
         for _ in 0..2 {
             let problem = lookup.addresses(deadline).unwrap_err();
@@ -225,7 +207,7 @@ mod tests {
     #[test]
     fn a_slow_resolution_times_out_and_is_not_repeated() {
         let (sender, answer) = sync_channel(1);
-        let mut lookup = Lookup::new(Host::Name("slow.example".to_owned()), 1);
+        let mut lookup = Lookup::new("slow.example".to_owned(), 1);
         lookup.pending = Some(answer);
         let problem = lookup.addresses(Instant::now()).unwrap_err();
         assert_eq!(problem, "the name slow.example does not resolve in time");
@@ -235,13 +217,5 @@ mod tests {
         assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]), "the result is cached");
         lookup.forget();
         assert!(lookup.found.is_empty());
-    }
-
-    #[test]
-    fn an_address_needs_no_resolution() {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut lookup = Lookup::new(Server::at(address).host, 1);
-        lookup.forget();
-        assert_eq!(lookup.addresses(Instant::now()), Ok(&[address][..]));
     }
 }

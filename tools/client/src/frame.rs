@@ -3,9 +3,8 @@
 //! Hand-written, since twenty thousand clients share one core. A frame is parsed in the read buffer, and only the
 //! beginning of an incomplete one is copied.
 
-use std::fmt;
-
 use arrayvec::ArrayVec;
+use displaydoc::Display;
 
 /// Longest payload of a client's frame, in bytes. Game messages have at most 14 bytes, pongs up to 125.
 const CLIENT_PAYLOAD_BYTES_MAX: usize = 125;
@@ -24,25 +23,22 @@ pub enum Frame<'a> {
 }
 
 /// The reason why the server's bytes are not valid frames of a game server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq)]
+#[ignore_extra_doc_attributes]
 pub enum FrameError {
-    /// A first byte other than that of an unfragmented binary, ping, pong or close frame.
+    /// unexpected frame {0:#04x}
+    ///
+    /// Its first byte is not that of an unfragmented binary, ping, pong or close frame.
     Unexpected(u8),
-    /// A masked frame, which only clients send.
+    /// masked frame
+    ///
+    /// Only clients send them.
     Masked,
+    /// frame too long
+    ///
     /// A payload of 64 KiB or more (4,096 entries, the largest limit of a server, need 45 kB), or of more than 125
     /// bytes in a control frame.
     TooLong,
-}
-
-impl fmt::Display for FrameError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FrameError::Unexpected(byte) => write!(out, "unexpected frame {byte:#04x}"),
-            FrameError::Masked => out.write_str("masked frame"),
-            FrameError::TooLong => out.write_str("frame too long"),
-        }
-    }
 }
 
 /// Parses the first frame. Returns it with its length in bytes, or `None` while it is incomplete.

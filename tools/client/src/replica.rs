@@ -185,13 +185,13 @@ impl Replica {
             ServerMessage::Attack { id, x, y } => {
                 let now_ms = self.now_ms;
                 self.check_position(*id, *x, *y);
-                self.about(*id, Violation::UnknownIdInAttack { id: *id }, |remote| remote.attack(now_ms));
+                self.about(*id, Violation::UnknownIdInAttack(*id), |remote| remote.attack(now_ms));
             }
             ServerMessage::Direction { id, facing } => {
-                self.about(*id, Violation::UnknownIdInDirection { id: *id }, |remote| remote.turn(*facing));
+                self.about(*id, Violation::UnknownIdInDirection(*id), |remote| remote.turn(*facing));
             }
             ServerMessage::Movement { id, vector } => {
-                self.about(*id, Violation::UnknownIdInMovement { id: *id }, |remote| remote.head(*vector));
+                self.about(*id, Violation::UnknownIdInMovement(*id), |remote| remote.head(*vector));
             }
         }
     }
@@ -201,7 +201,7 @@ impl Replica {
         for entry in entries {
             self.check_position(entry.id, entry.x, entry.y);
             if !listed.insert(entry.id) {
-                self.violated(Violation::ListedTwice { id: entry.id });
+                self.violated(Violation::ListedTwice(entry.id));
             }
         }
         match self.own.id() {
@@ -271,7 +271,7 @@ impl Replica {
             self.duplicates.push(entry.id);
         }
         if !ghost {
-            self.violated(Violation::DuplicateEnter { id: entry.id });
+            self.violated(Violation::DuplicateEnter(entry.id));
         }
     }
 
@@ -286,14 +286,14 @@ impl Replica {
                     self.violated(Violation::LeftWhileLoading { id, after_ms });
                 }
             }
-            _ => self.violated(Violation::LeftUnknown { id }),
+            _ => self.violated(Violation::LeftUnknown(id)),
         }
     }
 
     fn move_ack(&mut self, id: PlayerId, x: u16, y: u16, sequence: u32) {
         self.check_position(id, x, y);
         if self.own.id() != Some(id) {
-            self.violated(Violation::AckForOtherPlayer { id });
+            self.violated(Violation::AckForOtherPlayer(id));
         }
         if let Some(violation) = self.own.acknowledged(sequence, x, y) {
             self.violated(violation);

@@ -142,9 +142,9 @@ impl OwnPlayer {
         let Some(index) = self.unanswered.iter().position(|&sent| sent == sequence) else {
             let was_sent = self.highest_sent.is_some_and(|highest| sequence <= highest);
             return Some(if was_sent {
-                Violation::DuplicateAck { sequence }
+                Violation::DuplicateAck(sequence)
             } else {
-                Violation::AckForUnknownSequence { sequence }
+                Violation::AckForUnknownSequence(sequence)
             });
         };
         if self.exceeds_rate && index > 0 {

@@ -200,7 +200,7 @@ fn a_second_enter_is_a_violation_and_duplicates_a_loading_sprite() {
     replica.receive(2_000, &ServerMessage::Joined(entry(1007, 0, 0)));
     replica.receive(2_299, &ServerMessage::Joined(entry(1007, 0, 0)));
     assert_eq!(replica.duplicates(), [1007]);
-    let twice = |id| Violation::DuplicateEnter { id };
+    let twice = |id| Violation::DuplicateEnter(id);
     assert_eq!(replica.violations(), [twice(1006), twice(1007)]);
 }
 
@@ -210,7 +210,7 @@ fn joined_for_a_player_of_the_first_game_state_is_a_second_enter() {
     replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 0, 0), entry(OTHER, 0, 0)]));
     replica.receive(1, &ServerMessage::Joined(entry(OTHER, 0, 0)));
     assert_eq!(replica.duplicates(), [OTHER]);
-    assert_eq!(replica.violations(), [Violation::DuplicateEnter { id: OTHER }]);
+    assert_eq!(replica.violations(), [Violation::DuplicateEnter(OTHER)]);
 }
 
 #[test]
@@ -230,11 +230,11 @@ fn messages_about_players_that_are_not_shown_are_violations() {
     replica.receive(1_000, &ServerMessage::Attack { id: 9, x: 0, y: 0 });
     replica.receive(1_000, &movement(OWN, Vector::UP));
     let expected = [
-        Violation::LeftUnknown { id: 9 },
-        Violation::UnknownIdInMovement { id: 9 },
-        Violation::UnknownIdInDirection { id: 9 },
-        Violation::UnknownIdInAttack { id: 9 },
-        Violation::UnknownIdInMovement { id: OWN },
+        Violation::LeftUnknown(9),
+        Violation::UnknownIdInMovement(9),
+        Violation::UnknownIdInDirection(9),
+        Violation::UnknownIdInAttack(9),
+        Violation::UnknownIdInMovement(OWN),
     ];
     assert_eq!(replica.violations(), expected);
 }
@@ -303,9 +303,9 @@ fn detects_duplicate_unknown_and_unordered_acks() {
     replica.receive(100, &ServerMessage::MoveAck { id: OTHER, x: 0, y: 0, sequence: 3 });
     let expected = [
         Violation::AckOutOfOrder { sequence: 2, expected: 1 },
-        Violation::DuplicateAck { sequence: 1 },
-        Violation::AckForUnknownSequence { sequence: 5 },
-        Violation::AckForOtherPlayer { id: OTHER },
+        Violation::DuplicateAck(1),
+        Violation::AckForUnknownSequence(5),
+        Violation::AckForOtherPlayer(OTHER),
     ];
     assert_eq!(replica.violations(), expected);
     assert_eq!(replica.own().missing_acks().collect::<Vec<_>>(), [4]);
@@ -331,7 +331,7 @@ fn impossible_messages_are_violations() {
     let expected = [
         Violation::Undecodable(error),
         Violation::OutsideWorld { id: OTHER, x: 0, y: 2_001 },
-        Violation::ListedTwice { id: OTHER },
+        Violation::ListedTwice(OTHER),
     ];
     assert_eq!(replica.violations(), expected);
     assert_eq!(expected[2].to_string(), "one GAME_STATE lists player 1004 twice");
