@@ -184,5 +184,10 @@ fn the_control_socket_is_for_its_user_and_for_one_server() {
     let mut stream = UnixStream::connect(subject.socket()).expect("the control socket");
     let _ = stream.write_all(&vec![b'x'; 100_000]);
     assert!(!matches!(stream.read(&mut [0]), Ok(1)), "no answer");
+    let open = subject.server.descriptors();
+    let mut stream = UnixStream::connect(subject.socket()).expect("the control socket");
+    stream.write_all(b"half a line").expect("the server reads");
+    drop(stream);
+    wait_until("its descriptor to be closed", || subject.server.descriptors() == open);
     subject.server.assert_healthy();
 }

@@ -84,10 +84,13 @@ impl Control {
     /// Reads from the client. Returns its request, and its connection in blocking mode, once the line is complete.
     pub fn read(&mut self, registry: &Registry) -> Option<(Request, blocking::UnixStream)> {
         let client = self.client.as_mut()?;
-        let mut buffer = [0; 512];
+        let (mut buffer, mut has_ended) = ([0; 512], false);
         loop {
             match client.stream.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => {
+                    has_ended = true;
+                    break;
+                }
                 Ok(count) => client.line.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => return self.drop_client(),
@@ -96,7 +99,9 @@ impl Control {
                 return self.drop_client();
             }
         }
-        let line = client.line.strip_suffix(b"\n")?;
+        let Some(line) = client.line.strip_suffix(b"\n") else {
+            return if has_ended { self.drop_client() } else { None };
+        };
         let request = serde_json::from_slice(line).unwrap_or(Request::Unknown);
         let mut stream = self.client.take()?.stream;
         let _ = registry.deregister(&mut stream);
