@@ -20,7 +20,7 @@ use super::machine::random::Random;
 use super::machine::socket::Plan;
 use super::machine::{ClientEnd, Host, NS_PER_MS};
 use super::peer::BINARY;
-use super::seeds;
+use super::{HANDOVER_ONE_IN, seeds};
 use crate::support::raw::masked;
 
 const PLAYERS_MAX: usize = 12;
@@ -63,6 +63,8 @@ fn config(seed: u64) -> Config {
 
 struct Crowd {
     random: Random,
+    /// Decides when the server hands over.
+    handovers: Random,
     host: Host,
     config: Config,
     clients: Vec<Client>,
@@ -90,6 +92,7 @@ impl Crowd {
         let capacity = Capacity { players: PLAYERS_MAX, http: HTTP_MAX };
         Self {
             random: Random::new(seed ^ 0xc40d),
+            handovers: Random::new(seed ^ 0x4a4e),
             host: Host::limited(seed, config(seed), capacity, DESCRIPTORS_MAX),
             config: config(seed),
             clients: Vec::new(),
@@ -156,6 +159,9 @@ impl Crowd {
     }
 
     fn step(&mut self, step: u64, pool: &mut Pool) {
+        if self.handovers.chance(HANDOVER_ONE_IN) {
+            self.host.hand_over(pool);
+        }
         for mut client in std::mem::take(&mut self.clients) {
             if client.act(step, &mut self.random) {
                 self.clients.push(client);
@@ -465,6 +471,7 @@ impl Crowd {
             self.check_reconnects(pool);
             self.check_reload(pool);
             self.part(pool);
+            assert!(self.metrics().takeovers_total > 0);
             self.check_drain(pool);
         });
     }
