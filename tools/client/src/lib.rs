@@ -35,4 +35,4 @@ pub mod text;
 pub use codec::{ClientMessage, DecodeError, Entry, Facing, PlayerId, ServerMessage, State, Vector};
 pub use failure::Failure;
 pub use interrupt::Interrupt;
-pub use replica::{RemotePlayer, Replica, ReplicaOptions, Violation};
+pub use replica::{Prediction, RemotePlayer, Replica, ReplicaOptions, Violation};

@@ -5,6 +5,7 @@
 //! loading are lost. [`Replica`] reproduces this behavior, defects included, and records the server's faults.
 
 mod own;
+mod prediction;
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -15,11 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codec::{ClientMessage, DecodeError, Entry, PlayerId, ServerMessage, Vector};
 
 pub use own::OwnPlayer;
+pub use prediction::Prediction;
 pub use remote::RemotePlayer;
 pub use violation::Violation;
-
-/// Distance of one step of the client along each axis, in units.
-const UNITS_PER_STEP: i32 = 4;
 
 /// Speed of a moving sprite in units per second: 24 steps a second.
 const UNITS_PER_S: f64 = 96.0;

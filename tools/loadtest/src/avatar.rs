@@ -5,20 +5,10 @@
 
 use std::collections::VecDeque;
 
-use game_client::{ClientMessage, Facing, Vector};
-
-/// Distance of a step along each axis, in units.
-const STEP_UNITS: f64 = 4.0;
+use game_client::{ClientMessage, Facing, Prediction, Vector};
 
 /// Speed along each axis, in units per second.
 const SPEED: f64 = 96.0;
-
-/// Most inputs the browser keeps for replay after a correction. The oldest is dropped.
-const INPUTS_MAX: usize = 10;
-
-/// Largest tolerated distance between the acknowledged and the predicted position, in units. A larger one causes a
-/// correction.
-const ACK_TOLERANCE: f64 = 4.0;
 
 /// Most vector changes kept. Other clients see a change within a second, and no profile makes more changes in that
 /// time.
@@ -38,47 +28,36 @@ pub struct Change {
 /// One client's player.
 #[derive(Clone, Debug)]
 pub struct Avatar {
-    x: f64,
-    y: f64,
-    world_side: f64,
-    /// Time of `x` and `y`, for a player extrapolated by its vector.
+    prediction: Prediction,
+    /// Time of the predicted position, for a player extrapolated by its vector.
     position_at_ns: u64,
     /// The vector last sent.
     vector: Vector,
     /// The side last sent.
     facing: Facing,
-    last_sequence: u32,
     /// Whether the player takes steps instead of being extrapolated by its vector.
     is_stepping: bool,
-    /// Steps without an ack.
-    inputs: VecDeque<(u32, Vector)>,
     changes: VecDeque<Change>,
     changes_total: u32,
-    corrections: u32,
 }
 
 impl Avatar {
     /// Returns a standing player at its position on the server.
     pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, now_ns: u64) -> Avatar {
         Avatar {
-            x: f64::from(x),
-            y: f64::from(y),
-            world_side: f64::from(world_side),
+            prediction: Prediction::new(x, y, world_side),
             position_at_ns: now_ns,
             vector: Vector::ZERO,
             facing,
-            last_sequence: 0,
             is_stepping: false,
-            inputs: VecDeque::new(),
             changes: VecDeque::new(),
             changes_total: 0,
-            corrections: 0,
         }
     }
 
     /// Returns the believed position, in units.
     pub fn position(&self) -> (f64, f64) {
-        (self.x, self.y)
+        self.prediction.position()
     }
 
     /// The side last sent.
@@ -87,8 +66,8 @@ impl Avatar {
     }
 
     /// Number of corrections by the server.
-    pub fn corrections(&self) -> u32 {
-        self.corrections
+    pub fn corrections(&self) -> u64 {
+        self.prediction.corrections()
     }
 
     /// Returns the latest changes of the vector, oldest first.
@@ -99,29 +78,25 @@ impl Avatar {
     /// Takes one step as the browser does, and returns its MOVE.
     pub fn step(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
         self.is_stepping = true;
-        self.take_step(vector);
-        let message = self.message(vector, claims);
-        if self.inputs.len() == INPUTS_MAX {
-            self.inputs.pop_front();
-        }
-        self.inputs.push_back((self.last_sequence, vector));
+        let sequence = self.prediction.step(vector);
         self.record_vector(vector, at_ns);
-        message
+        self.message(vector, sequence, claims)
     }
 
     /// Sets the vector, and returns its MOVE.
     pub fn set_vector(&mut self, vector: Vector, claims: bool, at_ns: u64) -> ClientMessage {
         self.extrapolate(at_ns);
-        let message = self.message(vector, claims);
+        let sequence = self.prediction.next_sequence();
         self.record_vector(vector, at_ns);
-        message
+        self.message(vector, sequence, claims)
     }
 
     /// Stops the player for an attack, and returns its ATTACK.
     pub fn attack(&mut self, at_ns: u64) -> ClientMessage {
         self.extrapolate(at_ns);
         self.record_vector(Vector::ZERO, at_ns);
-        ClientMessage::Attack { aim: Some((self.x as f32, self.y as f32)) }
+        let (x, y) = self.position();
+        ClientMessage::Attack { aim: Some((x as f32, y as f32)) }
     }
 
     /// Turns the player to a side, and returns its DIRECTION.
@@ -133,48 +108,25 @@ impl Avatar {
     /// Applies an ack. A stepping player moves only if its position differs by more than the tolerance, and then
     /// replays its later steps, as the browser does.
     pub fn acknowledged(&mut self, sequence: u32, x: u16, y: u16, now_ns: u64) {
-        let acked = (f64::from(x), f64::from(y));
         self.position_at_ns = now_ns;
-        if !self.is_stepping {
-            (self.x, self.y) = acked;
-            return;
+        if self.is_stepping {
+            self.prediction.acknowledged(sequence, x, y);
+        } else {
+            self.prediction.place(x, y);
         }
-        self.inputs.retain(|&(input, _)| input != sequence);
-        if (self.x - acked.0).hypot(self.y - acked.1) <= ACK_TOLERANCE {
-            return;
-        }
-        let before = (self.x, self.y);
-        (self.x, self.y) = acked;
-        for index in 0..self.inputs.len() {
-            let (input, vector) = self.inputs[index];
-            if input > sequence {
-                self.take_step(vector);
-            }
-        }
-        self.corrections += u32::from((self.x - before.0).hypot(self.y - before.1) > f64::EPSILON);
     }
 
-    fn message(&mut self, vector: Vector, claims: bool) -> ClientMessage {
-        self.last_sequence = self.last_sequence.wrapping_add(1);
-        let claim = claims.then(|| (self.x.round() as u32, self.y.round() as u32));
-        ClientMessage::Move { vector, sequence: self.last_sequence, claim }
-    }
-
-    fn take_step(&mut self, vector: Vector) {
-        self.advance(vector, STEP_UNITS);
+    fn message(&self, vector: Vector, sequence: u32, claims: bool) -> ClientMessage {
+        let (x, y) = self.position();
+        ClientMessage::Move { vector, sequence, claim: claims.then(|| (x.round() as u32, y.round() as u32)) }
     }
 
     fn extrapolate(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(self.position_at_ns);
         self.position_at_ns = now_ns;
         if !self.is_stepping {
-            self.advance(self.vector, SPEED * elapsed_ns as f64 / 1e9);
+            self.prediction.advance(self.vector, SPEED * elapsed_ns as f64 / 1e9);
         }
-    }
-
-    fn advance(&mut self, vector: Vector, units: f64) {
-        self.x = (self.x + f64::from(vector.dx()) * units).clamp(0.0, self.world_side);
-        self.y = (self.y + f64::from(vector.dy()) * units).clamp(0.0, self.world_side);
     }
 
     fn record_vector(&mut self, vector: Vector, at_ns: u64) {
@@ -206,33 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn claims_follow_steps_and_are_clamped_at_the_edge() {
+    fn claims_follow_steps() {
         let mut avatar = avatar();
         assert_eq!(claim(&avatar.step(Vector::RIGHT, true, 0)), Some((104, 100)));
         assert_eq!(claim(&avatar.step(Vector::ZERO, true, 0)), Some((104, 100)));
-        for _ in 0..30 {
-            avatar.step(Vector::UP, true, 0);
-        }
-        assert_eq!(avatar.position(), (104.0, 0.0));
-        assert_eq!(claim(&avatar.step(Vector::UP, false, 0)), None);
-    }
-
-    #[test]
-    fn a_correction_replays_later_steps() {
-        let mut avatar = avatar();
-        for _ in 0..3 {
-            avatar.step(Vector::RIGHT, true, 0);
-        }
-        avatar.acknowledged(1, 104, 100, 0);
-        assert_eq!(
-            (avatar.position(), avatar.corrections()),
-            ((112.0, 100.0), 0),
-            "104 plus two steps is the predicted position"
-        );
-        avatar.acknowledged(2, 90, 100, 0);
-        assert_eq!((avatar.position(), avatar.corrections()), ((94.0, 100.0), 1));
         avatar.attack(SECOND_NS);
-        assert_eq!(avatar.position(), (94.0, 100.0), "a stepping player is not extrapolated");
+        assert_eq!(avatar.position(), (104.0, 100.0), "a stepping player is not extrapolated");
+        assert_eq!(claim(&avatar.step(Vector::UP, false, 0)), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::mem::take;
 
 use super::Load;
+use crate::avatar::Avatar;
 use crate::client::Client;
 use crate::connection::Phase;
 use crate::machine;
@@ -24,7 +25,7 @@ impl Load {
         let (seconds, counts) = self.window();
         let pending = self.clients.iter().flat_map(|client| &client.pending);
         let avatars = self.clients.iter().filter_map(|client| client.avatar.as_ref());
-        let corrections = avatars.map(|avatar| u64::from(avatar.corrections())).sum();
+        let corrections = avatars.map(Avatar::corrections).sum();
 
         let mut moves = self.moves;
         moves.sent = self.tally.moves;
