@@ -17,7 +17,7 @@ const QUEUED_BYTES_MAX: usize = 8 * 1024;
 /// Maximum consecutive reads of one peer.
 const CONSECUTIVE_READS_MAX: usize = 4;
 
-/// Result of a read.
+/// Result of a read from an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// Nothing happened; more bytes may be available.
@@ -26,8 +26,6 @@ pub enum Received {
     Drained,
     /// The connection has been upgraded.
     Upgraded,
-    /// The connection has ended.
-    Over(End),
 }
 
 /// A peer.
@@ -90,14 +88,25 @@ impl Peer {
     }
 
     /// Reads up to the maximum of consecutive reads.
-    pub fn receive(&mut self, scratch: &mut [u8]) -> Received {
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn receive(&mut self, scratch: &mut [u8]) -> Result<Received, End> {
         for _ in 0..CONSECUTIVE_READS_MAX {
-            match self.receive_once(scratch) {
-                Received::More => {}
-                other => return other,
+            let received = match self.connection.read(scratch) {
+                ReadOutcome::End => return Err(End::Closed(self.close_code)),
+                ReadOutcome::Failed(_) => return Err(self.end_by_reset()),
+                ReadOutcome::Empty => Received::Drained,
+                ReadOutcome::Bytes(count) if self.phase == Phase::Playing => {
+                    self.take_frames(&scratch[..count])?
+                }
+                ReadOutcome::Bytes(count) => self.take_head(&scratch[..count])?,
+            };
+            if received != Received::More {
+                return Ok(received);
             }
         }
-        Received::More
+        Ok(Received::More)
     }
 
     /// Reads the remaining bytes of a connection that can't send, and returns how it ended.
@@ -105,22 +114,12 @@ impl Peer {
         // The rest of a receive buffer is bounded, so the number of reads is too.
         for _ in 0..64 {
             match self.receive(scratch) {
-                Received::Over(end) => return end,
-                Received::Drained => break,
-                Received::More | Received::Upgraded => {}
+                Err(end) => return end,
+                Ok(Received::Drained) => break,
+                Ok(Received::More | Received::Upgraded) => {}
             }
         }
         self.end_by_reset()
-    }
-
-    fn receive_once(&mut self, scratch: &mut [u8]) -> Received {
-        match self.connection.read(scratch) {
-            ReadOutcome::End => Received::Over(End::Closed(self.close_code)),
-            ReadOutcome::Bytes(count) if self.phase == Phase::Playing => self.take_frames(&scratch[..count]),
-            ReadOutcome::Bytes(count) => self.take_head(&scratch[..count]),
-            ReadOutcome::Empty => Received::Drained,
-            ReadOutcome::Failed(_) => Received::Over(self.end_by_reset()),
-        }
     }
 
     /// A reset after a close frame counts as a close.
@@ -128,35 +127,27 @@ impl Peer {
         self.close_code.map_or(End::Reset, |code| End::Closed(Some(code)))
     }
 
-    fn take_head(&mut self, bytes: &[u8]) -> Received {
-        match self.connection.take_head(bytes) {
-            Ok(None) => Received::More,
-            Ok(Some(frames)) => {
-                self.phase = Phase::Playing;
-                match self.take_frames(&frames) {
-                    Received::Over(end) => Received::Over(end),
-                    _ => Received::Upgraded,
-                }
-            }
-            Err(reason) => Received::Over(status_of(&reason).map_or(End::Garbled, End::Refused)),
-        }
+    fn take_head(&mut self, bytes: &[u8]) -> Result<Received, End> {
+        let head = self.connection.take_head(bytes);
+        let head = head.map_err(|reason| status_of(&reason).map_or(End::Garbled, End::Refused))?;
+        let Some(frames) = head else { return Ok(Received::More) };
+        self.phase = Phase::Playing;
+        self.take_frames(&frames)?;
+        Ok(Received::Upgraded)
     }
 
-    fn take_frames(&mut self, bytes: &[u8]) -> Received {
-        if self.close_code.is_some() {
-            return Received::More;
-        }
+    fn take_frames(&mut self, bytes: &[u8]) -> Result<Received, End> {
         let code = &mut self.close_code;
-        let result = self.connection.inbox.receive(bytes, |frame| {
-            if let Frame::Close(said) = frame {
-                *code = Some(said);
-            }
-            code.is_none()
-        });
-        match result {
-            Ok(()) => Received::More,
-            Err(_) => Received::Over(End::Garbled),
+        if code.is_none() {
+            let result = self.connection.inbox.receive(bytes, |frame| {
+                if let Frame::Close(said) = frame {
+                    *code = Some(said);
+                }
+                code.is_none()
+            });
+            result.map_err(|_| End::Garbled)?;
         }
+        Ok(Received::More)
     }
 
     /// Closes the connection. Tasks of the old connection are void.
@@ -188,10 +179,10 @@ mod tests {
     #[test]
     fn a_close_frame_is_remembered_until_the_end_of_the_connection() {
         let mut peer = peer();
-        assert_eq!(peer.take_head(UPGRADED.as_bytes()), Received::Upgraded);
+        assert_eq!(peer.take_head(UPGRADED.as_bytes()), Ok(Received::Upgraded));
         assert_eq!(peer.end_by_reset(), End::Reset);
-        assert_eq!(peer.take_frames(&[0x82, 1, 8, 0x88, 2, 3]), Received::More);
-        assert_eq!(peer.take_frames(&[0xf0]), Received::More);
+        assert_eq!(peer.take_frames(&[0x82, 1, 8, 0x88, 2, 3]), Ok(Received::More));
+        assert_eq!(peer.take_frames(&[0xf0]), Ok(Received::More));
         assert_eq!(peer.end_by_reset(), End::Closed(Some(1008)));
     }
 
@@ -199,9 +190,9 @@ mod tests {
     fn a_close_frame_directly_after_the_upgrade_is_found() {
         let mut peer = peer();
         let bytes = [UPGRADED.as_bytes(), &[0x88, 2, 3, 0xf5]].concat();
-        assert_eq!(peer.take_head(&bytes), Received::Upgraded);
+        assert_eq!(peer.take_head(&bytes), Ok(Received::Upgraded));
         assert_eq!(peer.end_by_reset(), End::Closed(Some(1013)));
         let bytes = [UPGRADED.as_bytes(), &[0x81, 0]].concat();
-        assert_eq!(self::peer().take_head(&bytes), Received::Over(End::Garbled), "text is no game message");
+        assert_eq!(self::peer().take_head(&bytes), Err(End::Garbled), "text is no game message");
     }
 }

@@ -14,7 +14,7 @@ const BYTE_INTERVAL_NS: u64 = SECOND_NS;
 const GARBAGE_INTERVAL_NS: u64 = SECOND_NS;
 
 /// Maximum length of a piece of garbage, in bytes.
-const GARBAGE_BYTES_MAX: u64 = 512;
+const GARBAGE_BYTES_MAX: usize = 512;
 
 /// Time between two pongs of deaf peers; far below any idle timeout.
 const SIGN_INTERVAL_NS: u64 = 5 * SECOND_NS;
@@ -44,28 +44,16 @@ pub enum Next {
     Reset,
 }
 
-/// Behavior before the upgrade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opening {
-    /// Sends the whole request in one write.
-    Request,
-    /// Sends the request byte by byte.
-    RequestSlowly,
-    /// Sends an endless head, byte by byte.
-    EndlessHead,
-    /// Sends random bytes.
-    Garbage,
-    /// Leaves immediately.
-    Leave,
-}
-
 /// The script of one connection.
 #[derive(Clone, Debug)]
 pub struct Script {
     kind: Kind,
-    opening: Opening,
-    /// Sent bytes of a slow opening.
-    sent: usize,
+    /// Whether it is of the kind's variant that never upgrades: garbage instead of a request, or an immediate leave.
+    is_early: bool,
+    /// Whether it leaves with a reset.
+    resets: bool,
+    /// Steps before the upgrade, and after it.
+    steps: [usize; 2],
     /// The rest of a slow frame, in reverse order.
     frame: Vec<u8>,
     sequence: u32,
@@ -73,57 +61,46 @@ pub struct Script {
     moves_per_s: f64,
     /// MOVEs that are due but not sent, with their fraction.
     owed: f64,
-    /// Whether it leaves with a reset.
-    resets: bool,
 }
 
 impl Script {
     /// Creates the script of a new connection; `index` selects between two variants of a kind.
     pub fn new(kind: Kind, index: usize, flood_rate: f64, random: &mut Rng) -> Script {
-        let opening = match kind {
-            Kind::SlowHeads => Opening::EndlessHead,
-            Kind::SlowUpgrades => Opening::RequestSlowly,
-            Kind::Garbage if index.is_multiple_of(2) => Opening::Garbage,
-            Kind::Churners if random.bool() => Opening::Leave,
-            _ => Opening::Request,
+        let is_early = match kind {
+            Kind::Garbage => index.is_multiple_of(2),
+            Kind::Churners => random.bool(),
+            _ => false,
         };
         let moves_per_s = if kind == Kind::Flooders { flood_rate } else { UNREAD_MOVES_PER_S };
-        let resets = kind == Kind::Churners && random.bool();
-        Script { kind, opening, sent: 0, frame: Vec::new(), sequence: 0, moves_per_s, owed: 0.0, resets }
+        let (frame, resets) = (Vec::new(), random.bool());
+        Script { kind, is_early, resets, steps: [0; 2], frame, sequence: 0, moves_per_s, owed: 0.0 }
     }
 
     /// Appends the current output, and returns the next step; called after connecting, and again after the upgrade.
     pub fn act(&mut self, is_upgraded: bool, request: &[u8], random: &mut Rng, out: &mut Vec<u8>) -> Next {
-        if is_upgraded { self.play(random, out) } else { self.open(request, random, out) }
-    }
-
-    fn open(&mut self, request: &[u8], random: &mut Rng, out: &mut Vec<u8>) -> Next {
-        let place = self.sent;
-        self.sent += 1;
-        match self.opening {
-            Opening::Request if place == 0 => {
+        let step = self.steps[usize::from(is_upgraded)];
+        self.steps[usize::from(is_upgraded)] += 1;
+        match self.kind {
+            Kind::SlowHeads => {
+                out.push(HEAD.get(step).copied().unwrap_or(b'a'));
+                Next::After(BYTE_INTERVAL_NS)
+            }
+            Kind::SlowUpgrades if step < request.len() && !is_upgraded => {
+                out.push(request[step]);
+                Next::After(BYTE_INTERVAL_NS)
+            }
+            Kind::Garbage if is_upgraded || self.is_early => {
+                let length = random.usize(1..=GARBAGE_BYTES_MAX);
+                out.extend((0..length).map(|_| random.u8(..)));
+                Next::After(GARBAGE_INTERVAL_NS)
+            }
+            Kind::Churners if is_upgraded && step == 0 => Next::After(random.u64(..STAY_NS_MAX)),
+            Kind::Churners if is_upgraded || self.is_early => self.leave(),
+            Kind::SlowUpgrades => Next::Wait,
+            _ if !is_upgraded => {
                 out.extend_from_slice(request);
                 Next::Wait
             }
-            Opening::RequestSlowly if place < request.len() => {
-                out.push(request[place]);
-                Next::After(BYTE_INTERVAL_NS)
-            }
-            Opening::Request | Opening::RequestSlowly => Next::Wait,
-            Opening::EndlessHead => {
-                out.push(HEAD.get(place).copied().unwrap_or(b'a'));
-                Next::After(BYTE_INTERVAL_NS)
-            }
-            Opening::Garbage => {
-                append_garbage(random, out);
-                Next::After(GARBAGE_INTERVAL_NS)
-            }
-            Opening::Leave => self.leave(),
-        }
-    }
-
-    fn play(&mut self, random: &mut Rng, out: &mut Vec<u8>) -> Next {
-        match self.kind {
             Kind::SlowFrames => {
                 if self.frame.is_empty() {
                     self.append_move(random, out);
@@ -144,17 +121,7 @@ impl Script {
                 }
                 Next::After(BURST_INTERVAL_NS)
             }
-            Kind::Garbage => {
-                append_garbage(random, out);
-                Next::After(GARBAGE_INTERVAL_NS)
-            }
-            Kind::Churners if self.frame.is_empty() => {
-                // Marks the end of the stay; it is not sent.
-                self.frame.push(0);
-                Next::After(random.u64(..STAY_NS_MAX))
-            }
-            Kind::Churners => self.leave(),
-            Kind::SlowHeads | Kind::SlowUpgrades | Kind::Silent => Next::Wait,
+            Kind::Silent | Kind::Garbage | Kind::Churners => Next::Wait,
         }
     }
 
@@ -168,11 +135,6 @@ impl Script {
         let step = ClientMessage::Move { vector, sequence: self.sequence, claim: None };
         out.extend(masked(Opcode::Binary, &step.to_bytes(), random.u32(..)));
     }
-}
-
-fn append_garbage(random: &mut Rng, out: &mut Vec<u8>) {
-    let length = random.u64(1..=GARBAGE_BYTES_MAX);
-    out.extend((0..length).map(|_| random.u8(..)));
 }
 
 #[cfg(test)]

@@ -254,9 +254,9 @@ impl Swarm {
         self.peers[index].is_read_planned = false;
         let received = self.peers[index].receive(&mut self.scratch);
         match received {
-            Received::Drained => {}
-            Received::More => self.read_after(index, READ_DELAY_NS),
-            Received::Upgraded => {
+            Ok(Received::Drained) => {}
+            Ok(Received::More) => self.read_after(index, READ_DELAY_NS),
+            Ok(Received::Upgraded) => {
                 self.count(index, |counts| counts.upgraded += 1);
                 self.act(index);
                 // Unless it has left already. Bytes that arrived with the upgrade raise no further event.
@@ -264,7 +264,7 @@ impl Swarm {
                     self.read_after(index, READ_DELAY_NS);
                 }
             }
-            Received::Over(end) => self.end_open(index, end),
+            Err(end) => self.end_open(index, end),
         }
     }
 
