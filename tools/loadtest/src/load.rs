@@ -31,7 +31,7 @@ use crate::measure::{Measures, Tally};
 use crate::observe::Observer;
 use crate::options::Options;
 use crate::os::{Clock, Timer};
-use crate::report::{Connections, Generator, Moves, Report};
+use crate::report::{Connections, Moves, Report};
 use crate::schedule::{Task, TaskQueue};
 use crate::viewers::Viewers;
 use arrive::Arrivals;
@@ -63,6 +63,8 @@ pub struct Load {
     arrivals: Arrivals,
     tasks: TaskQueue<Task>,
     stage: Stage,
+    /// Latest end of the stage, in nanoseconds of the run's clock.
+    stage_until_ns: u64,
     random: Rng,
     viewers: Viewers,
     observer: Observer,
@@ -73,7 +75,8 @@ pub struct Load {
     /// The storm, once it has begun.
     storm: Option<Storm>,
     moves: Moves,
-    generator: Generator,
+    /// Actions postponed because this program was too late.
+    postponed: u64,
     report: Option<Report>,
     interrupted: bool,
     woke_ns: u64,
@@ -103,6 +106,7 @@ impl Load {
             players: HashMap::new(),
             tasks: TaskQueue::default(),
             stage: Stage::Connecting,
+            stage_until_ns: u64::MAX,
             random,
             measures: Measures::default(),
             tally: Tally::default(),
@@ -110,7 +114,7 @@ impl Load {
             churn: Churn::default(),
             storm: None,
             moves: Moves::default(),
-            generator: Generator::default(),
+            postponed: 0,
             report: None,
             interrupted: false,
             woke_ns: clock.now_ns(),
@@ -177,7 +181,7 @@ impl Load {
             .min(self.arrivals.next_ns())
             .min(self.churn.next_ns())
             .min(self.observer.next_ns())
-            .min(self.stage.until_ns())
+            .min(self.stage_until_ns)
     }
 
     fn dispatch(&mut self, event: &Event) {

@@ -20,6 +20,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Returns the CPU and waiting time since an earlier moment, and the memory at the later one.
+    pub fn since(&self, earlier: &Usage) -> Usage {
+        let (cpu_s, waited_s) = (self.cpu_s - earlier.cpu_s, self.waited_s - earlier.waited_s);
+        Usage { cpu_s, waited_s, ..*self }
+    }
+
     /// Returns the usage of a process, or `None` if it does not exist or is not accessible.
     pub fn of(pid: u32) -> Option<Usage> {
         let (ticks_per_s, page_bytes) = kernel_units();

@@ -1,7 +1,5 @@
 //! Counters and histograms of a run.
 
-use std::collections::BTreeMap;
-
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
@@ -67,14 +65,10 @@ impl Times {
     /// and span the recorded times.
     pub fn ranges(&self, per_doubling: u32) -> Vec<(f64, u64)> {
         let factor = 2f64.powf(1.0 / f64::from(per_doubling));
-        let range_of = |time_ns: u64| ((time_ns.max(SHORTEST_NS) as f64).ln() / factor.ln()).floor() as i32;
-        let mut counts = BTreeMap::new();
-        for recorded in self.0.iter_recorded() {
-            *counts.entry(range_of(recorded.value_iterated_to())).or_insert(0) += recorded.count_at_value();
-        }
-        let (first, last) = (counts.keys().next().copied(), counts.keys().next_back().copied());
-        let all = first.zip(last).map_or(0..0, |(first, last)| first..last + 1);
-        all.map(|range| (factor.powi(range + 1) / 1e6, counts.get(&range).copied().unwrap_or(0))).collect()
+        let ranges = self.0.iter_log(SHORTEST_NS, factor);
+        let counts =
+            ranges.map(|range| (to_ms(range.value_iterated_to() + 1), range.count_since_last_iteration()));
+        counts.skip_while(|&(_, count)| count == 0).collect()
     }
 
     /// Returns the mean residual time in milliseconds: the time from a random moment to the end of its interval, if

@@ -122,9 +122,8 @@ impl Observer {
         // A generator that was stopped records one long second, not many short ones.
         self.next_ns = (self.next_ns + SECOND_NS).max(now_ns + SECOND_NS / 2);
         let mark = Mark::now(self.clock, self.pid, tally);
-        let elapsed_s = (mark.at_ns - self.last.at_ns) as f64 / 1e9;
-        let cores = |now: Usage, before: Usage| (now.cpu_s - before.cpu_s) / elapsed_s;
-        let (server, counts) = (mark.server.zip(self.last.server), tally.since(&self.last.tally));
+        let passed = mark.since(&self.last);
+        let (elapsed_s, counts) = (passed.seconds(), passed.tally);
         let second = Second {
             at_s: now_ns as f64 / 1e9,
             measured: measures.window.contains(now_ns),
@@ -137,9 +136,9 @@ impl Observer {
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
             frames_in: counts.frames_in_total(),
-            server_cores: server.map(|(now, before)| cores(now, before)),
-            server_resident_bytes: server.map(|(now, _)| now.resident_bytes),
-            generator_cores: cores(mark.own, self.last.own),
+            server_cores: passed.server.map(|usage| usage.cpu_s / elapsed_s),
+            server_resident_bytes: passed.server.map(|usage| usage.resident_bytes),
+            generator_cores: passed.own.cpu_s / elapsed_s,
         };
         measures.ack_this_second.clear();
         measures.lateness_this_second.clear();
@@ -170,6 +169,22 @@ impl Observer {
 }
 
 impl Mark {
+    /// Returns the changes since an earlier mark.
+    pub fn since(&self, earlier: &Mark) -> Mark {
+        Mark {
+            at_ns: self.at_ns - earlier.at_ns,
+            tally: self.tally.since(&earlier.tally),
+            own: self.own.since(&earlier.own),
+            server: self.server.zip(earlier.server).map(|(now, before)| now.since(&before)),
+            stolen_s: self.stolen_s - earlier.stolen_s,
+        }
+    }
+
+    /// Returns the time between two marks, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.at_ns as f64 / 1e9
+    }
+
     fn now(clock: Clock, pid: Option<u32>, tally: &Tally) -> Mark {
         Mark {
             at_ns: clock.now_ns(),

@@ -55,7 +55,7 @@ impl Load {
         let now_ns = self.clock.now_ns();
         let is_postponed = now_ns > entry.due_ns + MAKE_UP_NS_MAX;
         if is_postponed {
-            self.generator.postponed += 1;
+            self.postponed += 1;
             self.measures.sent(entry.due_ns, now_ns);
             self.tasks.add(Entry { due_ns: now_ns, ..entry });
         }

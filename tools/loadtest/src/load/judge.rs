@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::connection::Phase;
 use crate::machine;
 use crate::measure::{Tally, Times};
+use crate::observe::Mark;
 use crate::report::{Generator, Replicas, Report, ServerAccount, Traffic};
 use crate::scrape::Scrape;
 use crate::truth::{Fault, Pose, Truth, Viewpoint, compare};
@@ -22,7 +23,12 @@ impl Load {
         let metric = |key| scrape.as_ref().and_then(|scrape| scrape.number(key));
         let compares = at_rest && self.options.viewers > 0;
         let replicas = compares.then(|| self.compare_replicas(metric("players"), metric("max_visible")));
-        let (seconds, counts) = self.window();
+        let window = match &self.observer.marks[..] {
+            [begin, end] => Some(end.since(begin)),
+            _ => None,
+        };
+        let (seconds, counts) =
+            window.map_or((0.0, Tally::default()), |window| (window.seconds(), window.tally));
         let pending = self.clients.iter().flat_map(|client| &client.pending);
         let avatars = self.clients.iter().filter_map(|client| client.avatar.as_ref());
         let corrections = avatars.map(Avatar::corrections).sum();
@@ -64,34 +70,29 @@ impl Load {
                 descriptors_before: self.observer.descriptors_before,
                 ..ServerAccount::of(&self.observer.marks, &window_scrapes, &timeline)
             },
-            generator: self.generator(measures.lateness, measures.iterations),
+            generator: self.generator(window, measures.lateness, measures.iterations),
             timeline,
             options: self.options.clone(),
         }
     }
 
-    /// Returns the length of the measured window in seconds, and its counts.
-    fn window(&self) -> (f64, Tally) {
-        let [begin, end] = self.observer.marks[..] else { return (0.0, Tally::default()) };
-        ((end.at_ns - begin.at_ns) as f64 / 1e9, end.tally.since(&begin.tally))
-    }
-
-    fn generator(&mut self, lateness: Times, iterations: Times) -> Generator {
-        let own = take(&mut self.generator);
-        let [begin, end] = self.observer.marks[..] else { return own };
-        let seconds = (end.at_ns - begin.at_ns) as f64 / 1e9;
-        let busy_ratio = (end.tally.busy_ns - begin.tally.busy_ns) as f64 / 1e9 / seconds;
+    fn generator(&self, window: Option<Mark>, lateness: Times, iterations: Times) -> Generator {
+        let postponed = self.postponed;
+        let Some(window) = window else { return Generator { postponed, ..Generator::default() } };
+        let seconds = window.seconds();
+        let busy_ratio = window.tally.busy_ns as f64 / 1e9 / seconds;
         let all_cores_s = seconds * std::thread::available_parallelism().map_or(1, usize::from) as f64;
         Generator {
-            cores: (end.own.cpu_s - begin.own.cpu_s) / seconds,
-            wait_ratio: (end.own.waited_s - begin.own.waited_s) / seconds,
+            cores: window.own.cpu_s / seconds,
+            wait_ratio: window.own.waited_s / seconds,
             busy_ratio,
             lateness,
+            postponed,
             // Data that arrives while the loop waits is read immediately.
             read_delay_ms: iterations.mean_residual_ms() * busy_ratio,
             iterations,
-            stolen_ratio: (end.stolen_s - begin.stolen_s) / all_cores_s,
-            ..own
+            stolen_ratio: window.stolen_s / all_cores_s,
+            ..Generator::default()
         }
     }
 

@@ -4,6 +4,7 @@ use super::Load;
 use crate::behaviour::SECOND_NS;
 use crate::connection::Phase;
 use crate::measure::Window;
+use crate::named::named;
 use crate::schedule::{Entry, Task};
 
 /// Time over which all players stop, in nanoseconds. Spread out, since a burst would distort the measurement.
@@ -18,55 +19,30 @@ const SYNC_MARGIN_NS: u64 = 2 * SECOND_NS;
 /// Longest wait for the server's close frames, in nanoseconds.
 const CLOSE_TIMEOUT_NS: u64 = 5 * SECOND_NS;
 
-/// Stage of a run, with its latest end in nanoseconds of the run's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Clients connect, and play once they have joined.
-    Connecting,
-    /// All clients play; nothing is measured yet.
-    WarmingUp(u64),
-    /// The measured window.
-    Measuring(u64),
-    /// All players stop.
-    Stopping(u64),
-    /// All players stand still, and the server completes their replicas.
-    Settling(u64),
-    /// All clients close their connections.
-    Closing(u64),
-    /// The run is over.
-    Over,
+named! {
+    /// Stage of a run.
+    pub enum Stage {
+        /// Clients connect, and play once they have joined.
+        Connecting = "connecting",
+        /// All clients play; nothing is measured yet.
+        WarmingUp = "warming up",
+        /// The measured window.
+        Measuring = "measuring",
+        /// All players stop.
+        Stopping = "stopping",
+        /// All players stand still, and the server completes their replicas.
+        Settling = "settling",
+        /// All clients close their connections.
+        Closing = "closing",
+        /// The run is over.
+        Over = "over",
+    }
 }
 
 impl Stage {
-    /// Returns its name in progress lines.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Connecting => "connecting",
-            Stage::WarmingUp(_) => "warming up",
-            Stage::Measuring(_) => "measuring",
-            Stage::Stopping(_) => "stopping",
-            Stage::Settling(_) => "settling",
-            Stage::Closing(_) => "closing",
-            Stage::Over => "over",
-        }
-    }
-
-    /// Returns its latest end.
-    pub fn until_ns(self) -> u64 {
-        match self {
-            Stage::Connecting => u64::MAX,
-            Stage::WarmingUp(until_ns)
-            | Stage::Measuring(until_ns)
-            | Stage::Stopping(until_ns)
-            | Stage::Settling(until_ns)
-            | Stage::Closing(until_ns) => until_ns,
-            Stage::Over => 0,
-        }
-    }
-
     /// Whether players perform actions and slow readers are slow.
     pub fn is_active(self) -> bool {
-        matches!(self, Stage::Connecting | Stage::WarmingUp(_) | Stage::Measuring(_))
+        self <= Stage::Measuring
     }
 }
 
@@ -74,17 +50,17 @@ impl Load {
     /// Enters the next stage if this one is complete.
     pub(super) fn advance(&mut self) {
         let now_ns = self.clock.now_ns();
-        let is_time = now_ns >= self.stage.until_ns();
+        let is_time = now_ns >= self.stage_until_ns;
         match self.stage {
             Stage::Connecting if self.arrivals.is_over() => self.warm_up(now_ns),
-            Stage::WarmingUp(_) if is_time => self.measure(now_ns),
-            Stage::Measuring(_) if is_time => self.stop_all(now_ns),
-            Stage::Stopping(_) if is_time || self.all_stopped() => self.settle(now_ns),
-            Stage::Settling(_) if is_time => {
+            Stage::WarmingUp if is_time => self.measure(now_ns),
+            Stage::Measuring if is_time => self.stop_all(now_ns),
+            Stage::Stopping if is_time || self.all_stopped() => self.settle(now_ns),
+            Stage::Settling if is_time => {
                 self.report = Some(self.judge(true));
                 self.close_all(now_ns);
             }
-            Stage::Closing(_)
+            Stage::Closing
                 if is_time || self.clients.iter().all(|client| client.phase == Phase::Disconnected) =>
             {
                 self.connections.unclosed +=
@@ -95,13 +71,18 @@ impl Load {
         }
     }
 
+    /// Enters a stage with its latest end.
+    fn enter_stage(&mut self, stage: Stage, until_ns: u64) {
+        (self.stage, self.stage_until_ns) = (stage, until_ns);
+    }
+
     fn warm_up(&mut self, now_ns: u64) {
         if self.connections.playing == 0 {
             self.stage = Stage::Over;
             return;
         }
         self.churn.begin(now_ns, self.options.reconnects_per_s);
-        self.stage = Stage::WarmingUp(now_ns + self.options.warm_up.as_nanos() as u64);
+        self.enter_stage(Stage::WarmingUp, now_ns + self.options.warm_up.as_nanos() as u64);
     }
 
     fn measure(&mut self, now_ns: u64) {
@@ -109,17 +90,17 @@ impl Load {
         self.measures.window = Window { from_ns: now_ns, until_ns };
         self.churn.await_storm(now_ns, &self.options);
         self.observer.mark(&self.tally);
-        self.stage = Stage::Measuring(until_ns);
+        self.enter_stage(Stage::Measuring, until_ns);
     }
 
     fn stop_all(&mut self, now_ns: u64) {
-        if matches!(self.stage, Stage::Measuring(_)) {
+        if self.stage == Stage::Measuring {
             self.measures.window.until_ns = self.measures.window.until_ns.min(now_ns);
             self.observer.mark(&self.tally);
         }
         self.arrivals.stop();
         self.churn.stop();
-        self.stage = Stage::Stopping(now_ns + STOP_SPREAD_NS + ACK_TIMEOUT_NS);
+        self.enter_stage(Stage::Stopping, now_ns + STOP_SPREAD_NS + ACK_TIMEOUT_NS);
         self.tasks.remove_all(Task::Read);
         let count = self.clients.len() as u64;
         for index in 0..self.clients.len() {
@@ -145,11 +126,11 @@ impl Load {
         } else {
             self.options.sync_interval.as_nanos() as u64 + SYNC_MARGIN_NS
         };
-        self.stage = Stage::Settling(now_ns + wait_ns);
+        self.enter_stage(Stage::Settling, now_ns + wait_ns);
     }
 
     fn close_all(&mut self, now_ns: u64) {
-        self.stage = Stage::Closing(now_ns + CLOSE_TIMEOUT_NS);
+        self.enter_stage(Stage::Closing, now_ns + CLOSE_TIMEOUT_NS);
         for index in 0..self.clients.len() {
             if self.clients[index].phase == Phase::Playing {
                 self.send_close(index);

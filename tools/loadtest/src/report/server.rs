@@ -84,9 +84,9 @@ impl ServerAccount {
     /// Returns the account of the window between two marks and their scrapes; empty without a complete window.
     pub fn of(marks: &[Mark], scrapes: &[Option<Scrape>], timeline: &[Second]) -> ServerAccount {
         let [begin, end] = marks else { return ServerAccount::default() };
-        let seconds = (end.at_ns - begin.at_ns) as f64 / 1e9;
-        let usages = end.server.zip(begin.server);
-        let cpu_s = usages.map(|(end, begin)| end.cpu_s - begin.cpu_s);
+        let passed = end.since(begin);
+        let seconds = passed.seconds();
+        let cpu_s = passed.server.map(|usage| usage.cpu_s);
         let cores = cpu_s.map(|cpu_s| cpu_s / seconds);
         let measured = timeline.iter().filter(|second| second.measured);
         let resident = measured.filter_map(|second| second.server_resident_bytes);
@@ -102,7 +102,7 @@ impl ServerAccount {
             cpu_s,
             cores,
             cpu_us_per_socket_call: cores.zip(calls_per_s).map(|(cores, calls)| cores / calls * 1e6),
-            wait_ratio: usages.map(|(end, begin)| (end.waited_s - begin.waited_s) / seconds),
+            wait_ratio: passed.server.map(|usage| usage.waited_s / seconds),
             resident_bytes_max: resident.chain(at_end).max(),
             resident_bytes_begin: begin.server.map(|usage| usage.resident_bytes),
             resident_bytes_end: at_end,
