@@ -1,6 +1,7 @@
 //! Checks with one client: its identity, and the replies to its own messages.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use game_client::frame::Opcode;
 use game_client::line::Event;
@@ -33,9 +34,12 @@ pub const CHECKS: &[Check] = &[
 /// The world's longer side, in units, as the client clamps it.
 const WORLD_SIDE: u16 = 2_000;
 
-/// Duration of a walk, and its allowed length in units: 96 units a second, plus tolerance for timing.
-const WALK: std::time::Duration = std::time::Duration::from_secs(1);
-const WALKED: std::ops::RangeInclusive<u16> = 80..=130;
+/// Duration of a walk.
+const WALK: Duration = Duration::from_secs(1);
+
+/// Speed of a player, and its allowed error: a few ticks of movement.
+const UNITS_PER_S: f64 = 96.0;
+const TOLERANCE: f64 = 0.15;
 
 fn first(server: SocketAddr) -> Result<(), String> {
     Player::join(server).map(|_| ())
@@ -101,15 +105,21 @@ fn twice(server: SocketAddr) -> Result<(), String> {
     Ok(())
 }
 
+/// Bounds the server's walking time by the times of sending and receiving, so that a busy machine changes no result.
 fn speed(server: SocketAddr) -> Result<(), String> {
     let mut player = Player::join(server)?;
+    let sent = Instant::now();
     let begin = player.step(Vector::RIGHT)?;
     let (from, _) = player.acked(begin)?;
+    let acked = Instant::now();
     std::thread::sleep(WALK);
+    let least_s = acked.elapsed().as_secs_f64();
     let end = player.step(Vector::ZERO)?;
     let (to, _) = player.acked(end)?;
-    let walked = to.abs_diff(from);
-    expect(WALKED.contains(&walked), || format!("{walked} units in a second"))
+    let most_s = sent.elapsed().as_secs_f64();
+    let walked = f64::from(to.abs_diff(from));
+    let allowed = least_s * UNITS_PER_S * (1.0 - TOLERANCE)..=most_s * UNITS_PER_S * (1.0 + TOLERANCE);
+    expect(allowed.contains(&walked), || format!("{walked} units in {least_s:.2} to {most_s:.2} s"))
 }
 
 fn others(server: SocketAddr) -> Result<(), String> {
