@@ -21,7 +21,8 @@ use programs::PROGRAMS;
 pub const PROGRAM: Program<'_> = Program {
     name: "pixi-game-ops manual",
     about: "Generates manual pages, shell completions and the environment file from the tables of settings and flags.\n\n\
-            Usage: pixi-game-ops manual FOLDER",
+            Usage: pixi-game-ops manual FOLDER\n\n\
+            Exit status: 0 if the files are written, 1 if one can't be, 2 for invalid usage.",
     flags: &[],
     takes_arguments: true,
 };

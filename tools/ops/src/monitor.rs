@@ -28,8 +28,9 @@ use poll::Poll;
 /// The command line.
 pub const PROGRAM: Program<'_> = Program {
     name: "pixi-game-ops monitor",
-    about: "Shows the state of servers: a dashboard on a terminal, lines elsewhere.\n\n\
-            Keys: q quits, Tab or a digit selects a server, p pauses, + and - change the interval.",
+    about: "Shows the state of servers: a dashboard on a terminal, lines elsewhere. A server with ADMIN_ADDR responds \
+            there.\n\nKeys: q quits, Tab or a digit selects a server, p pauses, + and - change the interval.\n\n\
+            Exit status: 0 if all servers respond, 1 if one does not, 2 for invalid usage.",
     flags: FLAGS,
     takes_arguments: false,
 };

@@ -56,8 +56,7 @@ fn run(options: &Options) -> bool {
     let (text, is_sufficient) = if *is_printing {
         (sysctl_file(&settings, workload.players), true)
     } else if *is_applying {
-        let changes = apply::apply(&settings);
-        (apply::describe(&changes), changes.iter().all(apply::Change::is_done))
+        apply::apply(&settings)
     } else {
         let all_sufficient = settings.iter().all(|setting| setting.is_sufficient);
         (table::show(&settings, workload.players), all_sufficient)

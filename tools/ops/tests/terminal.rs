@@ -206,14 +206,6 @@ fn keys_work_while_a_server_is_slow() {
 }
 
 #[test]
-fn an_unresolvable_name_is_shown_as_unreachable() {
-    let mut terminal = TestTerminal::usual("no-such-host.invalid");
-    terminal.see("no-such-host.invalid does");
-    terminal.press(b"\x03");
-    assert_eq!(terminal.end().0.code(), Some(0));
-}
-
-#[test]
 fn it_can_be_suspended_and_continued() {
     // Through a shell: without one that could continue it, the kernel does not stop it.
     let mut terminal = TestTerminal::open(

@@ -72,14 +72,14 @@ pub fn program(program: &Program) -> String {
     }
     for part in parts {
         let title = if part.subcommand.is_empty() { "DESCRIPTION" } else { &part.subcommand.to_uppercase() };
-        page.section(title).paragraph(part.description).subsection("Options");
+        page.section(title);
+        for paragraph in part.about.split("\n\n") {
+            page.paragraph(paragraph);
+        }
+        page.subsection("Options");
         for flag in part.flags.iter().chain(&COMMON) {
             let argument = Some(flag.argument).filter(|argument| !argument.is_empty());
             page.entry(&flags(flag.letter, flag.name, argument), &flag.description());
-        }
-        page.subsection("Exit status");
-        for (status, meaning) in part.statuses {
-            page.entry(status, meaning);
         }
         page.subsection("Examples").example(part.examples);
     }

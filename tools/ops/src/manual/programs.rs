@@ -1,6 +1,6 @@
 //! The installed programs beside the server. Flags come from the tables that parse them.
 
-use game_client::options::Flag;
+use game_client::options::{self, Flag};
 
 use crate::{conform, monitor, tune};
 
@@ -22,12 +22,20 @@ pub struct Part {
     pub subcommand: &'static str,
     /// Its flags, except help and version.
     pub flags: &'static [Flag],
-    /// Purpose, in a paragraph.
-    pub description: &'static str,
-    /// Exit statuses and their meanings.
-    pub statuses: &'static [(&'static str, &'static str)],
+    /// Purpose and exit status, as in its help.
+    pub about: &'static str,
     /// Command lines.
     pub examples: &'static [&'static str],
+}
+
+impl Part {
+    const fn of(
+        subcommand: &'static str,
+        program: &options::Program<'static>,
+        examples: &'static [&'static str],
+    ) -> Part {
+        Part { subcommand, flags: program.flags, about: program.about, examples }
+    }
 }
 
 /// All installed programs beside the server.
@@ -36,49 +44,29 @@ pub static PROGRAMS: &[Program] = &[
         installed: "pixi-game-ops",
         summary: "monitors and checks game servers and their machine",
         parts: &[
-            Part {
-                subcommand: "monitor",
-                flags: monitor::PROGRAM.flags,
-                description: "Requests the metrics of one or more servers and shows them: a dashboard in a terminal, \
-                              lines elsewhere. If the server has ADMIN_ADDR, specify that address.",
-                statuses: &[("0", "All servers respond."), ("1", "A server does not respond."), INVALID],
-                examples: &[
+            Part::of(
+                "monitor",
+                &monitor::PROGRAM,
+                &[
                     "pixi-game-ops monitor",
                     "pixi-game-ops monitor --server 10.0.0.1:9108,10.0.0.2:9108",
                     "pixi-game-ops monitor --once",
                 ],
-            },
-            Part {
-                subcommand: "conform",
-                flags: conform::PROGRAM.flags,
-                description: "Checks over real connections that servers behave as the game's client requires, and \
-                              compares their results.",
-                statuses: &[("0", "The last server passes every check."), ("1", "It does not."), INVALID],
-                examples: &["pixi-game-ops conform --server 10.0.0.1:8108,10.0.0.2:8108"],
-            },
-            Part {
-                subcommand: "tune",
-                flags: tune::PROGRAM.flags,
-                description: "Shows each kernel setting that limits pixi-game-server(8), its value, the value \
-                              recommended for that number of players, and its meaning. Values are only raised, never \
-                              lowered.",
-                statuses: &[
-                    ("0", "Every setting is sufficient, or was made so."),
-                    ("1", "A setting is not sufficient."),
-                    INVALID,
-                ],
-                examples: &[
+            ),
+            Part::of(
+                "conform",
+                &conform::PROGRAM,
+                &["pixi-game-ops conform --server 10.0.0.1:8108,10.0.0.2:8108"],
+            ),
+            Part::of(
+                "tune",
+                &tune::PROGRAM,
+                &[
                     "pixi-game-ops tune --players 5000",
                     "pixi-game-ops tune --print-sysctl > /etc/sysctl.d/60-pixi-game-server.conf",
                 ],
-            },
-            Part {
-                subcommand: "manual",
-                flags: super::PROGRAM.flags,
-                description: "Writes manual pages, shell completions and the commented environment file to a folder.",
-                statuses: &[("0", "The files are written."), ("1", "A file can't be written."), INVALID],
-                examples: &["pixi-game-ops manual /tmp/pages"],
-            },
+            ),
+            Part::of("manual", &super::PROGRAM, &["pixi-game-ops manual /tmp/pages"]),
         ],
         see_also: "pixi-game-server(8), pixi-game-loadtest(8), sysctl(8), sysctl.d(5)",
     },
@@ -89,16 +77,16 @@ pub static PROGRAMS: &[Program] = &[
             Part {
                 subcommand: "hostile",
                 flags: loadtest::hostile::FLAGS,
-                description: "Connects hostile peers of several kinds, or runs an attack, and counts the server's reactions.",
-                statuses: &[("0", "The run is over."), ("1", "The run failed."), INVALID],
+                about: "Connects hostile peers of several kinds, or runs an attack, and counts the server's reactions.\n\n\
+                        Exit status: 0 if the run is over, 1 if it failed, 2 for invalid usage.",
                 examples: &["pixi-game-loadtest hostile --peers 2000 --kinds silent,deaf --duration 60s"],
             },
             Part {
                 subcommand: "",
                 flags: loadtest::FLAGS,
-                description: "Connects simulated players to a server and compares the messages they receive with the true \
-                          state. Test only your own server: its players notice the load.",
-                statuses: &[("0", "Every check passed."), ("1", "A message was lost or wrong."), INVALID],
+                about: "Connects simulated players to a server and compares the messages they receive with the true state. \
+                        Test only your own server: its players notice the load.\n\n\
+                        Exit status: 0 if every check passed, 1 if a message was lost or wrong, 2 for invalid usage.",
                 examples: &[
                     "pixi-game-loadtest --clients 1000 --moves-per-second 10 --duration 60s",
                     "pixi-game-loadtest --server ws://10.0.0.1:8108/ws --profile player --report report.html",
@@ -108,5 +96,3 @@ pub static PROGRAMS: &[Program] = &[
         see_also: "pixi-game-server(8), pixi-game-ops(8)",
     },
 ];
-
-const INVALID: (&str, &str) = ("2", "An option is invalid.");

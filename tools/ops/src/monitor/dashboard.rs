@@ -26,6 +26,10 @@ const HUNG_UP: u8 = 128 + SIGHUP as u8;
 /// Shortest and longest interval that can be set by keys.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_mins(1));
 
+/// Control characters. In raw mode the terminal passes them through.
+const CTRL_C: u8 = 0x03;
+const CTRL_Z: u8 = 0x1a;
+
 /// Shows servers until a key, a signal, or a closed terminal ends it.
 ///
 /// # Errors
@@ -63,57 +67,18 @@ fn watch(options: &Options, interrupt: &Interrupt, poll: &Poll, terminal: &mut T
         }
         let Some(keys) = terminal.keys(KEY_TIMEOUT) else { return Ok(HUNG_UP) };
         for key in keys {
-            match action(key) {
-                Action::End => return Ok(0),
-                Action::Suspend => terminal.suspend()?,
-                Action::Next => selected = (selected + 1) % histories.len(),
-                Action::Choose(server) if server < histories.len() => selected = server,
-                Action::Pause => is_paused = !is_paused,
-                Action::Faster => poll.set_interval((poll.interval() / 2).max(INTERVALS.0)),
-                Action::Slower => poll.set_interval((poll.interval() * 2).min(INTERVALS.1)),
-                Action::Choose(_) | Action::Nothing => {}
+            match key {
+                b'q' | CTRL_C | ESCAPE => return Ok(0),
+                CTRL_Z => terminal.suspend()?,
+                b'\t' => selected = (selected + 1) % histories.len(),
+                b'1'..=b'9' if usize::from(key - b'1') < histories.len() => {
+                    selected = usize::from(key - b'1');
+                }
+                b'p' | b' ' => is_paused = !is_paused,
+                b'+' => poll.set_interval((poll.interval() / 2).max(INTERVALS.0)),
+                b'-' => poll.set_interval((poll.interval() * 2).min(INTERVALS.1)),
+                _ => {}
             }
         }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Action {
-    End,
-    Suspend,
-    Next,
-    Choose(usize),
-    Pause,
-    Faster,
-    Slower,
-    Nothing,
-}
-
-/// Control characters. In raw mode the terminal passes them through.
-const CTRL_C: u8 = 0x03;
-const CTRL_Z: u8 = 0x1a;
-
-fn action(key: u8) -> Action {
-    match key {
-        b'q' | CTRL_C | ESCAPE => Action::End,
-        CTRL_Z => Action::Suspend,
-        b'\t' => Action::Next,
-        b'1'..=b'9' => Action::Choose(usize::from(key - b'1')),
-        b'p' | b' ' => Action::Pause,
-        b'+' => Action::Faster,
-        b'-' => Action::Slower,
-        _ => Action::Nothing,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_match_the_key_line() {
-        assert_eq!((action(b'q'), action(CTRL_C), action(ESCAPE)), (Action::End, Action::End, Action::End));
-        assert_eq!((action(b'3'), action(b'\t')), (Action::Choose(2), Action::Next));
-        assert_eq!((action(CTRL_Z), action(b'c')), (Action::Suspend, Action::Nothing));
     }
 }

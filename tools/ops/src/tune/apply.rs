@@ -6,57 +6,29 @@ use std::{fs, iter};
 
 use pixi_game_server::ops::kernel_limits::{CPU_GOVERNOR, CPU_GOVERNOR_FILE, KernelSetting};
 
-/// Outcome of a change.
-#[derive(Debug)]
-pub enum Change<'a> {
-    /// The kernel accepted it.
-    Applied(&'a KernelSetting),
-    /// The kernel refused it.
-    Refused(&'a KernelSetting, io::Error),
-    /// Nothing was changed: the service manager or the shell sets a process limit before it starts the server.
-    ProcessLimit(&'a KernelSetting),
-}
-
-impl Change<'_> {
-    /// Whether the kernel needs no further change.
-    pub fn is_done(&self) -> bool {
-        !matches!(self, Change::Refused(..))
-    }
-}
-
-/// Applies every setting that is not sufficient.
-pub fn apply(settings: &[KernelSetting]) -> Vec<Change<'_>> {
-    settings
-        .iter()
-        .filter(|setting| !setting.is_sufficient)
-        .map(|setting| match write(setting) {
-            None => Change::ProcessLimit(setting),
-            Some(Ok(())) => Change::Applied(setting),
-            Some(Err(error)) => Change::Refused(setting, error),
-        })
-        .collect()
-}
-
-/// Renders one line per change.
-pub fn describe(changes: &[Change<'_>]) -> String {
-    let mut text = String::new();
-    for change in changes {
-        let _ = match change {
-            Change::Applied(it) => writeln!(text, "{}: {} -> {}", it.name, it.value, it.recommended),
-            Change::Refused(it, error) => {
-                writeln!(text, "{}: still {}; as root run: {} ({error})", it.name, it.value, it.command())
+/// Applies every setting that is not sufficient. Returns a line for each, and whether the kernel refused none. A process
+/// limit is not changed: the service manager or the shell sets it before it starts the server.
+pub fn apply(settings: &[KernelSetting]) -> (String, bool) {
+    let (mut text, mut is_done) = (String::new(), true);
+    for it in settings.iter().filter(|setting| !setting.is_sufficient) {
+        let (name, value, recommended, command) = (it.name, &it.value, &it.recommended, it.command());
+        let _ = match write(it) {
+            Some(Ok(())) => writeln!(text, "{name}: {value} -> {recommended}"),
+            Some(Err(error)) => {
+                is_done = false;
+                writeln!(text, "{name}: still {value}; as root run: {command} ({error})")
             }
-            Change::ProcessLimit(it) => writeln!(
+            None => writeln!(
                 text,
-                "{}: {}; set it where the server is started: {}, or LimitNOFILE={} in its unit",
-                it.name,
-                it.value,
-                it.command(),
-                it.recommended
+                "{name}: {value}; set it where the server is started: {command}, or LimitNOFILE={recommended} in its \
+                 unit"
             ),
         };
     }
-    if text.is_empty() { "Every setting is sufficient.\n".to_owned() } else { text }
+    if text.is_empty() {
+        text.push_str("Every setting is sufficient.\n");
+    }
+    (text, is_done)
 }
 
 /// Writes the recommended value; `None` where no kernel file holds the setting.
