@@ -14,7 +14,6 @@
 mod peer;
 mod server;
 
-use std::net::IpAddr;
 use std::process::ExitCode;
 
 use game_client::Failure;
@@ -34,25 +33,20 @@ const PROGRAM: Program<'_> = Program {
 
 #[rustfmt::skip] // One row per flag.
 const FLAGS: &[Flag] = &[
-    Flag::new("host", "ADDRESS", "127.0.0.1", "address to listen on"),
     Flag::new("port", "PORT", "8108", "port to listen on").within(0.0, 65_535.0).variable("PORT"),
-    Flag::new("max-connections", "N", "19900", "limit of connections").within(0.0, 1e6),
     Flag::new("flush-bytes", "BYTES", "90", "bytes of a flush, 0 for no flushes").within(0.0, 65_536.0),
     Flag::new("flush-interval-ms", "MS", "50", "flush interval per client").within(1.0, 60_000.0),
 ];
 
-/// Descriptors needed in addition to those of the connections.
-const DESCRIPTORS_OVERHEAD: u64 = 32;
+/// Limit of connections, and the descriptors that they need with those of the floor itself.
+const CONNECTIONS_MAX: usize = 19_900;
+const OPEN_FILES: u64 = CONNECTIONS_MAX as u64 + 32;
 
 /// A valid set of options.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Options {
-    /// Address to listen on.
-    host: IpAddr,
     /// Port to listen on.
     port: u16,
-    /// Limit of connections.
-    max_connections: usize,
     /// Bytes of a flush, rounded down to whole frames of nine bytes; 0 for no flushes.
     flush_bytes: usize,
     /// Flush interval per client, in milliseconds. Fractions make it possible to match another server's write rate.
@@ -66,9 +60,7 @@ pub fn main(args: Vec<String>) -> ExitCode {
 
 fn options(line: &mut CommandLine<'_>) -> Options {
     Options {
-        host: line.value_with("host", |text, _| text.parse().map_err(|_| "an address".to_owned())),
         port: line.value("port"),
-        max_connections: line.value("max-connections"),
         flush_bytes: line.value("flush-bytes"),
         flush_interval_ms: line.value("flush-interval-ms"),
     }
@@ -76,7 +68,7 @@ fn options(line: &mut CommandLine<'_>) -> Options {
 
 fn serve(options: Options) -> Result<(), Failure> {
     // The kernel refuses connections beyond the limit, and the load test reports them.
-    raise_open_files(options.max_connections as u64 + DESCRIPTORS_OVERHEAD)?;
+    raise_open_files(OPEN_FILES)?;
     let floor = Floor::bind(options, Signals::for_shutdown()?)?;
     progress(format_args!("floor: listening on http://{}", floor.local_addr()?));
     output(format_args!("{}", floor.run()?));

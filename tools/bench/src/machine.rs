@@ -111,26 +111,3 @@ fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_commit_displays_its_hash_and_changes() {
-        for (hash, is_dirty, text) in [
-            ("", true, "commit unknown"),
-            ("abc", true, "commit abc with changes"),
-            ("abc", false, "commit abc"),
-        ] {
-            assert_eq!(Commit { hash: hash.to_owned(), is_dirty }.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn the_current_machine_is_described() {
-        let machine = Machine::current();
-        assert!(machine.cores > 0 && machine.memory_mib > 0 && machine.open_files_max > 0, "{machine:?}");
-        assert!(machine.folder().ends_with("core"));
-    }
-}

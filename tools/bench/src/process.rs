@@ -1,19 +1,19 @@
 //! A child process that never outlives its handle.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread::{self, sleep};
+use std::process::{Child, ChildStdin, Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use game_client::console::progress;
-use game_client::interrupt::POLL_INTERVAL;
 use game_client::{Failure, Interrupt};
+use serde_json::Value as Json;
 
 /// Grace period between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(8);
@@ -21,11 +21,16 @@ const GRACE: Duration = Duration::from_secs(8);
 /// Number of output lines shown for a failed child.
 const TAIL_LINES: usize = 5;
 
+/// Number of captured children so far.
+static CAPTURES: AtomicU32 = AtomicU32::new(0);
+
 /// A running child. Dropping it sends SIGTERM, and SIGKILL after the grace period.
 #[derive(Debug)]
 pub struct Process {
     name: &'static str,
     child: Child,
+    /// Its standard output, if it is captured.
+    output: Option<File>,
 }
 
 impl Process {
@@ -38,7 +43,44 @@ impl Process {
             let program = command.get_program().display();
             Failure::Failed(format!("{name}: {program} can't be run: {error}"))
         })?;
-        Ok(Self { name, child })
+        Ok(Self { name, child, output: None })
+    }
+
+    /// Starts a program whose standard output is kept for [`Process::results`].
+    ///
+    /// # Errors
+    /// As [`Process::start`], or no temporary file can be created.
+    pub fn capture(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
+        // The file has no name once it is open, so nobody has to remove it.
+        let number = CAPTURES.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bench-{}-{number}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        fs::remove_file(&path)?;
+        let mut process = Self::start(name, command.stdout(file.try_clone()?))?;
+        process.output = Some(file);
+        Ok(process)
+    }
+
+    /// Returns the JSON that a captured program has printed.
+    ///
+    /// # Errors
+    /// It is incomplete, or not JSON.
+    pub fn results(&mut self) -> Result<Json, Failure> {
+        let mut text = String::new();
+        if let Some(output) = &mut self.output {
+            output.rewind()?;
+            output.read_to_string(&mut text)?;
+        }
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::Failed(format!("{}: no results: {error}", self.name)))
+    }
+
+    /// Waits for its end. Returns `None` after the timeout.
+    ///
+    /// # Errors
+    /// The wait is interrupted.
+    pub fn wait(&mut self, interrupt: &Interrupt, timeout: Duration) -> Result<Option<ExitStatus>, Failure> {
+        interrupt.wait_for(timeout, || Ok(self.status()?))
     }
 
     /// Its process id.
@@ -97,42 +139,6 @@ impl Drop for Process {
     }
 }
 
-/// Runs a program to its end and returns its output, regardless of its status.
-///
-/// # Errors
-/// The program cannot be started, or the wait is interrupted, which kills the program.
-pub fn output_of(
-    name: &'static str,
-    command: &mut Command,
-    interrupt: &Interrupt,
-) -> Result<String, Failure> {
-    let mut process = Process::start(name, command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-    let Some(mut stdout) = process.child.stdout.take() else {
-        return Err(Failure::Failed(format!("{name}: no standard output")));
-    };
-    let (sender, output) = channel();
-    thread::spawn(move || {
-        let mut text = String::new();
-        let result = stdout.read_to_string(&mut text).map(|_| text);
-        // Fails if the wait has ended.
-        let _ = sender.send(result);
-    });
-    loop {
-        match output.recv_timeout(POLL_INTERVAL) {
-            Ok(Ok(text)) => return Ok(text),
-            Ok(Err(error)) => return Err(Failure::Failed(format!("{name}: {error}"))),
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::Failed(format!("{name}: printed nothing")));
-            }
-            Err(RecvTimeoutError::Timeout) if interrupt.is_requested() => {
-                process.kill()?;
-                return Err(Failure::Interrupted);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
 /// Creates an empty file that children may append to.
 ///
 /// # Errors
@@ -144,7 +150,7 @@ pub fn log_file(path: &Path) -> io::Result<File> {
 
 /// Returns the last lines of a child's output.
 pub fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
@@ -183,12 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn output_is_returned_whole_and_an_interrupt_ends_the_wait() {
+    fn results_are_read_whole_and_an_interrupt_ends_the_wait() {
         let interrupt = Interrupt::unwatched();
-        let lines = output_of("seq", Command::new("seq").arg("100000"), &interrupt).unwrap();
-        assert_eq!(lines.lines().count(), 100_000, "more than a pipe holds");
+        let json = || Process::capture("echo", Command::new("echo").arg("{\"ok\": [1, 2]}")).unwrap();
+        let mut echo = json();
+        assert!(echo.wait(&interrupt, GRACE).unwrap().is_some_and(|status| status.success()));
+        assert_eq!(echo.results().unwrap()["ok"][1], 2);
+        let mut empty = Process::capture("true", &mut Command::new("true")).unwrap();
+        empty.wait(&interrupt, GRACE).unwrap();
+        assert!(empty.results().unwrap_err().to_string().starts_with("true: no results: "));
         interrupt.request();
-        let result = output_of("sleep", Command::new("sleep").arg("60"), &interrupt);
-        assert_eq!(result, Err(Failure::Interrupted));
+        assert_eq!(json().wait(&interrupt, GRACE), Err(Failure::Interrupted));
     }
 }

@@ -10,7 +10,7 @@ mod cpu;
 mod mem;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use game_client::console::{output, progress};
 use game_client::options::{CommandLine, Flag, Program};
 use game_client::text::thousands;
 
-use crate::process::{Process, log_file, tail};
+use crate::process::{Process, log_file};
 use crate::stage::{Server, Stage};
 
 const PROGRAM: Program<'_> = Program {
@@ -91,7 +91,6 @@ fn run(options: &Options) -> Result<String, Failure> {
 /// A server under load. On drop, the load test ends before the server.
 struct Rig {
     load: Process,
-    load_log: PathBuf,
     server: Server,
 }
 
@@ -106,24 +105,21 @@ struct Traffic {
 }
 
 impl Rig {
-    /// Starts the server and the load test, and waits until all clients have joined and settled. The logs are in
-    /// `output`, the server's working directory.
+    /// Starts the server and the load test, and waits until all clients have joined and settled. `output` is the server's
+    /// working directory, with its log.
     ///
     /// # Errors
-    /// A program exits early, no client joins, or the run is interrupted. The message has the end of the log.
+    /// A program exits early, no client joins, or the run is interrupted.
     fn set_up(stage: &Stage, load: &str, output: &Path) -> Result<Rig, Failure> {
-        let (server_log, load_log) = (output.join("server.log"), output.join("load-test.log"));
+        let log = output.join("server.log");
         let mut command = stage.game();
         command.env("LOG_LEVEL", "info").env("MAX_CONNECTIONS", MAX_CONNECTIONS);
-        command.current_dir(output).stdin(Stdio::piped()).stderr(log_file(&server_log)?);
-        let server = stage.start("pixi-game-server", &mut command, "/health", Some(&server_log))?;
+        command.current_dir(output).stdin(Stdio::piped()).stderr(log_file(&log)?);
+        let server = stage.start("pixi-game-server", &mut command, "/health", Some(&log))?;
         progress(format_args!("profile: connecting clients to {}: {load}", server.address));
         // This program ends the load test long before its duration is over. The last of two equal flags wins.
         let flags = format!("{load} --duration 24h --pid {}", server.process.id());
-        let mut command = stage.load_test(server.address, &flags);
-        let log = log_file(&load_log)?;
-        let load = Process::start("loadtest", command.stdout(log.try_clone()?).stderr(log))?;
-        let mut rig = Rig { load, load_log, server };
+        let mut rig = Rig { load: stage.start_load(server.address, &flags)?, server };
         let (mut most, mut since) = (0, Instant::now());
         while since.elapsed() < SETTLE_TIME {
             rig.check_load()?;
@@ -173,7 +169,7 @@ impl Rig {
 
     fn check_load(&mut self) -> Result<(), Failure> {
         let Some(status) = self.load.status()? else { return Ok(()) };
-        let text = format!("the load test exited early, {status}:\n{}", tail(&self.load_log));
+        let text = format!("the load test exited early, {status}");
         // The load test exits with 2 if its command line is invalid.
         Err(if status.code() == Some(2) { Failure::Usage(text) } else { Failure::Failed(text) })
     }

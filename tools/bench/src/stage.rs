@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use game_client::console::progress;
 use game_client::http;
 use game_client::{Failure, Interrupt};
 use pixi_game_server::config::SETTINGS;
 use serde_json::Value as Json;
 
-use crate::process::{Process, output_of, tail};
+use crate::process::{Process, tail};
 
 /// Longest time from the start of a server to its first successful response.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -21,6 +23,9 @@ const START_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest time for one response beside a load.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest time of a load test; longer than any measured time.
+const LOAD_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// The programs of a measurement, and the signals that end it.
 #[derive(Debug)]
@@ -119,11 +124,22 @@ impl Stage {
         command
     }
 
-    /// Returns a command for hostile peers against this address.
-    pub fn hostile(&self, server: SocketAddr) -> Command {
+    /// Starts the load test, whose results are captured.
+    ///
+    /// # Errors
+    /// The program can't be run.
+    pub fn start_load(&self, server: SocketAddr, flags: &str) -> Result<Process, Failure> {
+        Process::capture("loadtest", self.load_test(server, flags).arg("--json"))
+    }
+
+    /// Starts hostile peers, whose counts are captured.
+    ///
+    /// # Errors
+    /// The program can't be run.
+    pub fn start_hostile(&self, server: SocketAddr, flags: &str) -> Result<Process, Failure> {
         let mut command = self.program("loadtest");
-        command.args(["hostile", "--server", &url(server)]);
-        command
+        command.args(["hostile", "--json", "--server", &url(server)]).args(flags.split_whitespace());
+        Process::capture("hostile", &mut command)
     }
 
     /// Runs the load test against this address to its end, and returns its results.
@@ -131,8 +147,41 @@ impl Stage {
     /// # Errors
     /// The load test does not run or prints no results, or a signal interrupts. Faults of the server are results.
     pub fn load(&self, server: SocketAddr, flags: &str) -> Result<Json, Failure> {
-        let results = output_of("loadtest", self.load_test(server, flags).arg("--json"), &self.interrupt)?;
-        parsed(&results)
+        let mut load = self.start_load(server, flags)?;
+        load.wait(&self.interrupt, LOAD_TIMEOUT)?;
+        load.results()
+    }
+}
+
+/// A temporary folder, which is removed on drop.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Creates it. The name of the measurement becomes part of its own.
+    ///
+    /// # Errors
+    /// It can't be created.
+    pub fn new(name: &str) -> io::Result<Scratch> {
+        let folder = std::env::temp_dir().join(format!("pixi-bench-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Scratch(folder))
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            progress(format_args!("{}: can't be removed: {error}", self.0.display()));
+        }
     }
 }
 
@@ -153,18 +202,6 @@ impl Server {
         let health = http::get_json(self.address, "/health", RESPONSE_TIMEOUT)?;
         Ok(health["players"].as_u64().unwrap_or_default())
     }
-}
-
-/// Returns the results that a load test has written to this file.
-///
-/// # Errors
-/// The file can't be read, or has no results.
-pub fn results_in(file: &Path) -> Result<Json, Failure> {
-    parsed(&std::fs::read_to_string(file)?)
-}
-
-fn parsed(results: &str) -> Result<Json, Failure> {
-    serde_json::from_str(results).map_err(|error| Failure::Failed(format!("loadtest: no results: {error}")))
 }
 
 /// Whether a path responds with 200.

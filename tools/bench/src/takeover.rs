@@ -1,5 +1,6 @@
 //! Takeovers under load: the pause between the two processes, and what players notice.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::kernel::{descriptors, resident_bytes};
 use crate::machine::Occasion;
 use crate::process::{Process, log_file, tail};
 use crate::results::{folder, report};
-use crate::stage::{Server, Stage, results_in};
+use crate::stage::{Scratch, Server, Stage};
 
 const PROGRAM: Program<'_> = Program {
     name: "bench takeover",
@@ -107,15 +108,9 @@ fn bench(options: &Options) -> Result<bool, Failure> {
     report(&folder.join("takeover.md"), &text, &missed)
 }
 
+/// Measures takeovers with this number of players.
 fn measure(stage: &Stage, options: &Options, players: u64) -> Result<Outcome, Failure> {
-    let scratch = std::env::temp_dir().join(format!("pixi-bench-takeover-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch)?;
-    let outcome = measure_in(stage, options, players, &scratch);
-    let _ = std::fs::remove_dir_all(&scratch);
-    outcome
-}
-
-fn measure_in(stage: &Stage, options: &Options, players: u64, scratch: &Path) -> Result<Outcome, Failure> {
+    let scratch = Scratch::new("takeover")?;
     let (socket, log) = (scratch.join("control.sock"), scratch.join("log"));
     let command = || {
         let mut command = stage.game();
@@ -125,60 +120,41 @@ fn measure_in(stage: &Stage, options: &Options, players: u64, scratch: &Path) ->
     };
     let mut server =
         stage.start("pixi-game-server", command().stderr(log_file(&log)?), "/health", Some(&log))?;
-    let _hostile = hostile(stage, options, players, &server)?;
+    // Slow and silent peers, for as long as this value lives.
+    let _hostile = (options.hostile > 0 && players <= HOSTILE_PLAYERS_MAX)
+        .then(|| stage.start_hostile(server.address, &format!("--peers {}", options.hostile)))
+        .transpose()?;
     let seconds = (INTERVAL * options.takeovers as u32).as_secs() + 5;
     let moves = if players > BUSY_PLAYERS_MAX { 1 } else { 10 };
-    let flags = format!(
-        "--clients {players} --moves-per-second {moves} --connect-rate 1500 --duration {seconds}s --json"
-    );
+    let flags =
+        format!("--clients {players} --moves-per-second {moves} --connect-rate 1500 --duration {seconds}s");
     progress(format_args!("  loadtest {flags}, with {} takeovers", options.takeovers));
-    let output = scratch.join("load.json");
-    let mut load =
-        Process::start("loadtest", stage.load_test(server.address, &flags).stdout(log_file(&output)?))?;
+    let mut load = stage.start_load(server.address, &flags)?;
     let joined = Duration::from_secs(60 + players / 500);
     let is_full = || server.players().map(|count| (count >= players).then_some(())).or(Ok(None));
     stage.interrupt.wait_for(joined, is_full)?.ok_or_else(|| failed("the players did not join"))?;
     stage.interrupt.sleep(INTERVAL)?;
-    let (mut memory, mut open) = (Vec::new(), Vec::new());
+    let (mut memory_mib, mut open) = ([0.0; 2], [0; 2]);
     let port = server.address.port().to_string();
     for takeover in 0..options.takeovers {
         take_over(stage, &mut server, command().env("PORT", &port), &log)?;
-        if takeover == 0 || takeover + 1 == options.takeovers {
-            stage.interrupt.sleep(INTERVAL / 2)?;
-            memory.push(resident_bytes(server.process.id()).unwrap_or(0) as f64 / MIB);
-            open.push(descriptors(server.process.id()).unwrap_or(0));
+        stage.interrupt.sleep(INTERVAL / 2)?;
+        // The first takeover sets both values, each later one the second.
+        for index in usize::from(takeover > 0)..2 {
+            memory_mib[index] = resident_bytes(server.process.id()).unwrap_or(0) as f64 / MIB;
+            open[index] = descriptors(server.process.id()).unwrap_or(0);
         }
         stage.interrupt.sleep(INTERVAL / 2)?;
     }
-    let end = Duration::from_secs(seconds + 60);
-    stage
-        .interrupt
-        .wait_for(end, || Ok(load.status()?))?
-        .ok_or_else(|| failed("the load test did not end"))?;
-    let load = Run::of(&results_in(&output)?);
-    let (first, last) = (memory[0], *memory.last().unwrap_or(&0.0));
+    let end = load.wait(&stage.interrupt, Duration::from_secs(seconds + 60))?;
+    end.ok_or_else(|| failed("the load test did not end"))?;
     Ok(Outcome {
         players,
-        pauses_ms: pauses_ms(&std::fs::read_to_string(&log)?),
-        memory_mib: [first, last],
-        descriptors: [open[0], *open.last().unwrap_or(&0)],
-        load,
+        pauses_ms: pauses_ms(&fs::read_to_string(&log)?),
+        memory_mib,
+        descriptors: open,
+        load: Run::of(&load.results()?),
     })
-}
-
-/// Connects slow and silent peers, for as long as the result lives.
-fn hostile(
-    stage: &Stage,
-    options: &Options,
-    players: u64,
-    server: &Server,
-) -> Result<Option<Process>, Failure> {
-    if options.hostile == 0 || players > HOSTILE_PLAYERS_MAX {
-        return Ok(None);
-    }
-    let mut command = stage.hostile(server.address);
-    command.args(["--peers", &options.hostile.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-    Process::start("hostile", &mut command).map(Some)
 }
 
 /// Starts a process that takes the server over, and waits until the old one has ended.
@@ -188,7 +164,7 @@ fn take_over(
     command: &mut std::process::Command,
     log: &Path,
 ) -> Result<(), Failure> {
-    let file = std::fs::OpenOptions::new().append(true).open(log)?;
+    let file = fs::OpenOptions::new().append(true).open(log)?;
     command.arg("--takeover").stdout(Stdio::null()).stderr(file);
     let new = Process::start("pixi-game-server", command)?;
     let mut old = std::mem::replace(&mut server.process, new);

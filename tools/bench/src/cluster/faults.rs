@@ -5,7 +5,6 @@
 //! Consistency is polled every few milliseconds.
 
 use std::fmt::Write as _;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use game_client::Failure;
@@ -15,8 +14,7 @@ use serde_json::Value as Json;
 
 use super::local::{LocalCluster, NAMES, kill_now, send};
 use crate::figures::sum;
-use crate::process::{Process, log_file};
-use crate::stage::{Stage, results_in};
+use crate::stage::Stage;
 
 const CLIENTS: u64 = 600;
 const LOAD: &str = "--clients 600 --moves-per-second 5 --duration 60s";
@@ -26,6 +24,9 @@ const HANG: Duration = Duration::from_secs(10);
 
 /// Timeout until the cluster is consistent again.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Timeout for the end of the load test.
+const LOAD_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Allowed time until the cluster is consistent, after a fault and after its end, in seconds.
 const WHOLE_S_MAX: f64 = 3.0;
@@ -92,18 +93,13 @@ pub fn measure(stage: &Stage, problems: &mut Vec<String>) -> Result<String, Fail
 fn run(stage: &Stage, name: &str, fault: Fault) -> Result<(Times, Json), Failure> {
     progress(format_args!("{name}"));
     let mut cluster = LocalCluster::start(stage, NAMES.len(), None)?;
-    let output = cluster.logs().join("load.json");
-    let mut command = stage.load_test(cluster.address(), LOAD);
-    command.arg("--json").stdout(log_file(&output)?).stderr(Stdio::null());
-    let mut load = Process::start("loadtest", &mut command)?;
+    let mut load = stage.start_load(cluster.address(), LOAD)?;
     wait_until(stage, || is_whole(&cluster) && cluster.players() == CLIENTS)?
         .ok_or_else(|| Failure::Failed(format!("{name}: not all players have joined")))?;
     stage.interrupt.sleep(CALM)?;
     let times = fault(stage, &mut cluster)?;
-    while load.status()?.is_none() {
-        stage.interrupt.sleep(Duration::from_millis(100))?;
-    }
-    Ok((times, results_in(&output)?))
+    load.wait(&stage.interrupt, LOAD_PATIENCE)?;
+    Ok((times, load.results()?))
 }
 
 /// Whether every server that responds and has local players shows exactly the players of the other responding servers.

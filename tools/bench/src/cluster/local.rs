@@ -1,20 +1,18 @@
 //! A local cluster: several nodes of one world, with Redis between them and `HAProxy` in front. The processes start and
 //! stop in order; each can be killed, ended or paused on its own.
 
-use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use game_client::console::progress;
 use game_client::{Failure, http};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
 
 use crate::process::{Process, log_file};
-use crate::stage::{Stage, free_ports, local, responds};
+use crate::stage::{Scratch, Stage, free_ports, local, responds};
 
 /// Names of the nodes, as in the balancer's configuration; also the maximum number of nodes.
 pub const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -49,7 +47,7 @@ pub struct Node {
 #[derive(Debug)]
 pub struct LocalCluster<'a> {
     stage: &'a Stage,
-    logs: PathBuf,
+    logs: Scratch,
     port: u16,
     redis_port: u16,
     /// Redis, unless it was stopped.
@@ -69,8 +67,7 @@ impl LocalCluster<'_> {
     /// # Panics
     /// Never: enough ports are requested.
     pub fn start(stage: &Stage, count: usize, port: Option<u16>) -> Result<LocalCluster<'_>, Failure> {
-        let logs = std::env::temp_dir().join(format!("pixi-cluster-{}", std::process::id()));
-        fs::create_dir_all(&logs)?;
+        let logs = Scratch::new("cluster")?;
         let mut free = free_ports(2 + 2 * NAMES.len())?.into_iter();
         let mut next = || free.next().expect("two ports, and two for each node");
         let (port, redis_port) = (port.unwrap_or_else(&mut next), next());
@@ -117,7 +114,7 @@ impl LocalCluster<'_> {
     pub fn start_redis(&mut self) -> Result<(), Failure> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.redis_port.to_string()]);
-        command.args(["--save", "", "--appendonly", "no"]).current_dir(&self.logs);
+        command.args(["--save", "", "--appendonly", "no"]).current_dir(&*self.logs);
         command.stdin(Stdio::null()).stdout(log_file(&self.log_of("redis"))?);
         self.redis = Some(Process::start("redis-server", &mut command)?);
         let address = local(self.redis_port);
@@ -219,8 +216,5 @@ impl Drop for LocalCluster<'_> {
         self.proxy = None;
         self.nodes.clear();
         self.redis = None;
-        if let Err(error) = fs::remove_dir_all(&self.logs) {
-            progress(format_args!("{}: can't be removed: {error}", self.logs.display()));
-        }
     }
 }

@@ -213,13 +213,4 @@ mod tests {
         assert!(split(&[0x82, 5]).is_err(), "not masked");
         assert!(split(&[0x82, 0xfe]).is_err(), "longer than any message");
     }
-
-    #[test]
-    fn an_ack_is_a_frame_of_fifteen_bytes() {
-        let mut out = Vec::new();
-        append_ack(&mut out, 1004, DEFAULT_POSITION, 1);
-        assert_eq!(out, [0x82, 13, 8, 0xec, 3, 0, 0, 244, 1, 244, 1, 1, 0, 0, 0]);
-        assert_eq!(flush_of(95).len(), 90);
-        assert!(flush_of(0).is_empty());
-    }
 }

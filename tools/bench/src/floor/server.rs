@@ -1,7 +1,7 @@
 //! The event loop: wait, read, accept, write acks, and flush a share of the clients in every tick, in slices.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::event::{Event, Events};
@@ -18,8 +18,8 @@ use pixi_game_server::wire::http::{
 use serde_json::{Value as Json, json};
 use slab::Slab;
 
-use super::Options;
 use super::peer::{Peer, append_first_state, flush_of};
+use super::{CONNECTIONS_MAX, Options};
 
 /// Most accepts per iteration.
 const ACCEPT_BUDGET: usize = 64;
@@ -56,7 +56,6 @@ pub struct Floor {
     scratch: Vec<u8>,
     reads: u64,
     writes: u64,
-    polls: u64,
     stopped: bool,
 }
 
@@ -67,7 +66,7 @@ impl Floor {
     /// The port is taken, or no descriptor is left.
     pub fn bind(options: Options, signals: Signals) -> io::Result<Floor> {
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
-        let mut listener = listen_on(options.host, options.port)?;
+        let mut listener = listen_on(Ipv4Addr::LOCALHOST.into(), options.port)?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
@@ -90,7 +89,6 @@ impl Floor {
             scratch: vec![0; SCRATCH_BYTES],
             reads: 0,
             writes: 0,
-            polls: 0,
             stopped: false,
         })
     }
@@ -112,7 +110,6 @@ impl Floor {
         self.timer.arm(self.schedule.deadline_ns())?;
         while !self.stopped {
             let work_is_left = self.round_left > 0 || self.listener_ready;
-            self.polls += 1;
             match self.poll.poll(&mut events, work_is_left.then_some(Duration::ZERO)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
                 result => result?,
@@ -141,7 +138,6 @@ impl Floor {
             "players": self.peers.iter().filter(|(_, peer)| peer.id.is_some()).count(),
             "socket_reads_total": self.reads,
             "socket_writes_total": self.writes,
-            "polls_total": self.polls,
             "cpu_seconds": cpu_s,
             "cpu_us_per_socket_call": if calls > 0 { cpu_s * 1e6 / calls as f64 } else { 0.0 },
         })
@@ -248,7 +244,7 @@ impl Floor {
                 return;
             }
             match self.listener.accept() {
-                Ok((stream, _)) if self.peers.len() < self.options.max_connections => {
+                Ok((stream, _)) if self.peers.len() < CONNECTIONS_MAX => {
                     let _ = stream.set_nodelay(true);
                     let entry = self.peers.vacant_entry();
                     let token = Token(entry.key());

@@ -1,7 +1,6 @@
 //! One pair: the load test alone, and beside the hostile peers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -16,8 +15,8 @@ use serde_json::Value as Json;
 use super::Plan;
 use crate::figures::{MIB, Run};
 use crate::kernel::{descriptors, resident_bytes, tcp_pages};
-use crate::process::{Process, log_file};
-use crate::stage::{Server, Stage, results_in};
+use crate::process::Process;
+use crate::stage::{Scratch, Server, Stage};
 
 /// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
 const PEERS_PATIENCE: Duration = Duration::from_secs(100);
@@ -81,16 +80,10 @@ fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
     })
 }
 
-/// The programs of the runs, and a folder for their files, which is removed at the end.
+/// The programs of the runs, and the servers' folder of static files.
 pub struct Bench {
     stage: Stage,
-    files: PathBuf,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.files);
-    }
+    files: Scratch,
 }
 
 impl Bench {
@@ -99,16 +92,9 @@ impl Bench {
     /// # Errors
     /// A program is missing, or the folder can't be created.
     pub fn new() -> Result<Bench, Failure> {
-        let files = std::env::temp_dir().join(format!("bench-hostile-{}", std::process::id()));
-        let bench = Bench { stage: Stage::new()?, files };
-        fs::create_dir_all(bench.public())?;
-        fs::write(bench.public().join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
+        let bench = Bench { stage: Stage::new()?, files: Scratch::new("hostile")? };
+        fs::write(bench.files.join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
         Ok(bench)
-    }
-
-    /// The folder of the servers' static files.
-    fn public(&self) -> PathBuf {
-        self.files.join("public")
     }
 
     /// Runs both parts of a pair: beside hostile peers first, or alone first.
@@ -135,8 +121,7 @@ impl Bench {
         let server = self.start_server(plan)?;
         let pid = server.process.id();
         let before = footprint(pid);
-        let output = self.files.join("hostile.json");
-        let mut hostile = self.start_hostile(&server, plan, &output)?;
+        let mut hostile = self.start_hostile(&server, plan)?;
         if let Some(attack) = plan.attack {
             // The server decides how many of these peers it accepts.
             self.stage.interrupt.sleep(Duration::from_secs(attack.lead_seconds()))?;
@@ -147,7 +132,7 @@ impl Bench {
         let (beside, with) = most_while(pid, || self.load(&server, plan));
         let beside = beside?;
         hostile.end()?;
-        let hostile = results_in(&output)?;
+        let hostile = hostile.results()?;
         // The `/metrics` request has a connection of its own.
         self.await_connections(&server, None, |open| open <= 1)?;
         Ok(Pair { alone: Run::default(), beside, hostile, before, with, after: footprint(pid) })
@@ -157,19 +142,16 @@ impl Bench {
         let mut command = self.stage.game();
         command.env("LOG_LEVEL", "error");
         if plan.attack == Some(Attack::Slots) {
-            command.env("STATIC_DIR", self.public());
+            command.env("STATIC_DIR", &*self.files);
         }
         self.stage.start("pixi-game-server", &mut command, "/health", None)
     }
 
-    fn start_hostile(&self, server: &Server, plan: &Plan, output: &Path) -> Result<Process, Failure> {
-        let mut command = self.stage.hostile(server.address);
-        command.args(["--json", "--duration", HOSTILE_DURATION]);
-        command.args(plan.hostile_flags().split(' '));
-        if plan.attack == Some(Attack::Slots) {
-            command.args(["--download", &format!("/{DOWNLOAD}")]);
-        }
-        Process::start("hostile", command.stdout(log_file(output)?))
+    fn start_hostile(&self, server: &Server, plan: &Plan) -> Result<Process, Failure> {
+        let is_slots = plan.attack == Some(Attack::Slots);
+        let download = if is_slots { format!("--download /{DOWNLOAD}") } else { String::new() };
+        let flags = format!("--duration {HOSTILE_DURATION} {} {download}", plan.hostile_flags());
+        self.stage.start_hostile(server.address, &flags)
     }
 
     fn load(&self, server: &Server, plan: &Plan) -> Result<Run, Failure> {

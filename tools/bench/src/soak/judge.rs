@@ -213,7 +213,11 @@ mod tests {
         }
     }
 
-    fn broken(change: impl Fn(&mut Observed)) -> Vec<&'static str> {
+    /// A change of the observations.
+    type Change = fn(&mut Observed);
+
+    /// Returns the conditions that fail after a change.
+    fn broken(change: Change) -> Vec<&'static str> {
         let mut run = good();
         change(&mut run);
         judge(&options(), &run).iter().filter(|finding| !finding.holds).map(|finding| finding.what).collect()
@@ -226,70 +230,61 @@ mod tests {
         }
     }
 
-    fn rest(run: &mut Observed) -> &mut [Sample] {
-        run.rest.as_mut_slice()
+    fn rest(run: &mut Observed, column: &'static str, more: f64) {
+        add(run.rest.as_mut_slice(), column, more);
     }
 
     #[test]
-    fn an_unchanged_server_passes() {
-        assert_eq!(broken(|_| {}), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn memory_is_compared_by_medians_of_the_edges() {
-        let leak = |run: &mut Observed| {
-            for sample in &mut run.samples {
-                let more = sample.at_s * 1_500.0;
-                add(std::slice::from_mut(sample), "resident_bytes", more);
-            }
-        };
-        assert_eq!(broken(leak), ["memory, medians of beginning and end"]);
-        let peak = |run: &mut Observed| add(&mut run.samples[15..16], "resident_bytes", 20.0 * MIB);
-        assert_eq!(broken(peak), [] as [&str; 0], "a single peak is not growth");
-        let warm_up = |run: &mut Observed| add(&mut run.samples[1..2], "resident_bytes", -5.0 * MIB);
-        assert_eq!(broken(warm_up), [] as [&str; 0], "the warm-up is excluded");
-    }
-
-    #[test]
-    fn steal_time_explains_only_ticks_of_the_same_interval() {
-        let skip = |run: &mut Observed, stolen_from: usize| {
-            add(&mut run.samples[10..], "ticks_skipped", 6.0);
-            add(&mut run.samples[stolen_from..], "stolen_s", 0.1);
-        };
-        assert_eq!(broken(|run| skip(run, 10)), [] as [&str; 0]);
-        assert_eq!(broken(|run| skip(run, 11)), ["ticks skipped"]);
-    }
-
-    #[test]
-    fn leaks_are_found() {
-        let what = broken(|run| add(rest(run), "descriptors", 1.0));
-        assert_eq!(what, ["descriptors before the first player and after the last"]);
-        let players = ["players after the last has left"];
-        assert_eq!(broken(|run| add(rest(run), "closed", -1.0)), players);
-        let ghost = |run: &mut Observed| {
-            add(rest(run), "closed", -1.0);
-            add(rest(run), "players", 1.0);
-        };
-        assert_eq!(broken(ghost), players);
-        let leak = |run: &mut Observed| add(&mut run.samples[25..], "descriptors", 5.0);
-        assert_eq!(broken(leak), ["descriptors beside open sockets"]);
-        assert_eq!(broken(|run| add(&mut run.samples[20..21], "threads", 1.0)), ["threads"]);
-    }
-
-    #[test]
-    fn faults_missing_answers_and_verdicts_fail_the_soak() {
-        let panic = |run: &mut Observed| add(rest(run), "worker_panics", 1.0);
-        assert_eq!(broken(panic), ["faults of the server, panics and dropped log lines"]);
-        let silent = |run: &mut Observed| run.samples[20].values.retain(|column, _| *column != "ticks");
-        assert_eq!(broken(silent), ["requests answered"]);
-        let lost = Run::of(&json!({ "problems": ["1 connections were lost"] }));
-        assert_eq!(broken(|run| run.load = Some(lost.clone())), ["verdict of the load test"]);
-        assert_eq!(broken(|run| run.broken.push("hostile ended".to_owned())), ["programs"]);
-    }
-
-    #[test]
-    fn a_condition_without_measurement_fails() {
+    fn each_fault_fails_its_condition() {
+        let changes: [(&str, Change); 12] = [
+            ("memory, medians of beginning and end", |run| {
+                for index in 0..run.samples.len() {
+                    let more = run.samples[index].at_s * 1_500.0;
+                    add(&mut run.samples[index..=index], "resident_bytes", more);
+                }
+            }),
+            ("ticks skipped", |run| {
+                // Steal time explains only ticks of the same interval.
+                add(&mut run.samples[10..], "ticks_skipped", 6.0);
+                add(&mut run.samples[11..], "stolen_s", 0.1);
+            }),
+            ("descriptors beside open sockets", |run| add(&mut run.samples[25..], "descriptors", 5.0)),
+            ("descriptors before the first player and after the last", |run| rest(run, "descriptors", 1.0)),
+            ("threads", |run| add(&mut run.samples[20..21], "threads", 1.0)),
+            ("players after the last has left", |run| rest(run, "closed", -1.0)),
+            ("players after the last has left", |run| {
+                rest(run, "closed", -1.0);
+                rest(run, "players", 1.0);
+            }),
+            ("requests answered", |run| run.samples[20].values.retain(|column, _| *column != "ticks")),
+            ("faults of the server, panics and dropped log lines", |run| rest(run, "worker_panics", 1.0)),
+            ("verdict of the load test", |run| {
+                run.load = Some(Run::of(&json!({ "problems": ["1 connections were lost"] })));
+            }),
+            ("programs", |run| run.broken.push("hostile ended".to_owned())),
+            ("programs", |run| run.is_interrupted = true),
+        ];
+        for (what, change) in changes {
+            assert_eq!(broken(change), [what]);
+        }
         let nothing = Observed { is_interrupted: true, ..Observed::default() };
-        assert!(judge(&options(), &nothing).iter().all(|finding| !finding.holds));
+        assert!(judge(&options(), &nothing).iter().all(|finding| !finding.holds), "nothing was measured");
+    }
+
+    #[test]
+    fn harmless_changes_pass() {
+        let changes: [Change; 4] = [
+            |_| {},
+            // A single peak is no growth, and the warm-up is excluded.
+            |run| add(&mut run.samples[15..16], "resident_bytes", 20.0 * MIB),
+            |run| add(&mut run.samples[1..2], "resident_bytes", -5.0 * MIB),
+            |run| {
+                add(&mut run.samples[10..], "ticks_skipped", 6.0);
+                add(&mut run.samples[10..], "stolen_s", 0.1);
+            },
+        ];
+        for change in changes {
+            assert_eq!(broken(change), [] as [&str; 0]);
+        }
     }
 }

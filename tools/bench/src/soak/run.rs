@@ -15,7 +15,7 @@ use super::sample::Sample;
 use crate::figures::{MIB, Run};
 use crate::kernel::descriptors;
 use crate::process::{Process, log_file};
-use crate::stage::{Server, Stage, results_in};
+use crate::stage::{Server, Stage};
 
 /// Time between two samples.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -110,30 +110,19 @@ impl<'a> Soak<'a> {
     }
 
     fn start_load(&self, server: &Server) -> Result<Load, Failure> {
-        let flags = format!("--json --pid {} {}", server.process.id(), self.options.load_flags());
+        let flags = format!("--pid {} {}", server.process.id(), self.options.load_flags());
         let mut command = self.stage.load_test(server.address, &flags);
-        command.stdout(File::create(self.load_results())?).stderr(log_file(&self.logs.join("load.log"))?);
-        let players = Process::start("loadtest", &mut command)?;
-        let hostile = (self.options.hostile > 0).then(|| self.start_hostile(server)).transpose()?;
-        Ok(Load { players, hostile })
-    }
-
-    fn start_hostile(&self, server: &Server) -> Result<Process, Failure> {
+        command.arg("--json").stderr(log_file(&self.logs.join("load.log"))?);
+        let players = Process::capture("loadtest", &mut command)?;
         let (peers, seconds) = (self.options.hostile, self.hostile_time().as_secs());
-        let mut command = self.stage.hostile(server.address);
-        command.args(format!("--peers {peers} --kinds all --duration {seconds}s").split(' '));
-        let log = log_file(&self.logs.join("hostile.log"))?;
-        command.stdout(log.try_clone()?).stderr(log);
-        Process::start("hostile", &mut command)
+        let flags = format!("--peers {peers} --kinds all --duration {seconds}s");
+        let hostile = (peers > 0).then(|| self.stage.start_hostile(server.address, &flags)).transpose()?;
+        Ok(Load { players, hostile })
     }
 
     /// The duration of the hostile peers: until the end of the measurement.
     fn hostile_time(&self) -> Duration {
         self.options.lead() + self.options.duration
-    }
-
-    fn load_results(&self) -> PathBuf {
-        self.logs.join("load.json")
     }
 
     /// Samples the server until the load test ends or a program fails.
@@ -200,14 +189,14 @@ impl<'a> Soak<'a> {
         // After a failure, the soak does not wait for them.
         let patience = if run.broken.is_empty() { HOSTILE_PATIENCE } else { Duration::ZERO };
         if let Some(hostile) = &mut load.hostile {
-            match self.stage.interrupt.wait_for(patience, || Ok(hostile.status()?))? {
+            match hostile.wait(&self.stage.interrupt, patience)? {
                 Some(status) if status.success() => {}
                 Some(status) => run.broken.push(format!("the hostile peers ended with {status}")),
                 None => run.broken.push("the hostile peers did not end in time".to_owned()),
             }
         }
-        drop(load);
-        if let Ok(results) = results_in(&self.load_results()) {
+        load.players.end()?;
+        if let Ok(results) = load.players.results() {
             if results["interrupted"] != false {
                 run.broken.push("the load test was interrupted".to_owned());
             }
