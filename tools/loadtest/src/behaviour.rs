@@ -4,97 +4,69 @@
 
 mod artillery;
 mod player;
-mod seed;
 
+use fastrand::Rng;
 use game_client::{Facing, Vector};
 use serde::Serialize;
 
+use crate::named::named;
 use artillery::Artillery;
-use fastrand::Rng;
 use player::Player;
-use seed::Seed;
 
 /// Nanoseconds of a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
 
-/// A kind of player.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(into = "NamedProfile")]
-pub enum Profile {
-    /// A random vector at a fixed rate.
-    Seed {
-        /// MOVEs per second.
-        moves_per_s: f64,
-    },
-    /// A browser client used by a human: walks to places all over the world, pauses, turns, attacks.
-    Player {
-        /// Fraction of the time spent walking.
-        moving: f64,
-    },
-    /// The game's published load scenario: a MOVE every eight seconds, and random other actions.
-    Artillery,
-    /// Sends nothing.
-    Idle,
-    /// A mix: 40 % `Player`, 30 % `Seed`, 10 % `Artillery`, 20 % `Idle`.
-    Mixed {
-        /// Fraction of the time that the `Player` part spends walking.
-        moving: f64,
-        /// MOVEs per second of the `Seed` part.
-        moves_per_s: f64,
-    },
-}
-
-/// A profile in the report, with the parameters of all profiles.
-#[derive(Serialize)]
-struct NamedProfile {
-    profile: &'static str,
-    moves_per_s: Option<f64>,
-    moving: Option<f64>,
-}
-
-impl From<Profile> for NamedProfile {
-    fn from(profile: Profile) -> NamedProfile {
-        let (moves_per_s, moving) = match profile {
-            Profile::Seed { moves_per_s } => (Some(moves_per_s), None),
-            Profile::Player { moving } => (None, Some(moving)),
-            Profile::Mixed { moving, moves_per_s } => (Some(moves_per_s), Some(moving)),
-            Profile::Artillery | Profile::Idle => (None, None),
-        };
-        NamedProfile { profile: profile.name(), moves_per_s, moving }
+named! {
+    /// A kind of player.
+    pub enum Kind {
+        /// A random vector at a fixed rate. The game's first load tool sent one every 100 ms.
+        Seed = "seed",
+        /// A browser client used by a human: walks to places all over the world, pauses, turns, attacks.
+        Player = "player",
+        /// The game's published load scenario: a MOVE every eight seconds, and random other actions.
+        Artillery = "artillery",
+        /// Sends nothing.
+        Idle = "idle",
+        /// A mix: 40 % `Player`, 30 % `Seed`, 10 % `Artillery`, 20 % `Idle`.
+        Mixed = "mixed",
     }
+}
+
+/// The behavior of the players.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Profile {
+    /// Their kind.
+    #[serde(rename = "profile")]
+    pub kind: Kind,
+    /// MOVEs per second of `Seed`; `None` for kinds without it.
+    pub moves_per_s: Option<f64>,
+    /// Fraction of the time that `Player` spends walking; `None` for kinds without it.
+    pub moving: Option<f64>,
 }
 
 impl Profile {
-    /// Returns the name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Profile::Seed { .. } => "seed",
-            Profile::Player { .. } => "player",
-            Profile::Artillery => "artillery",
-            Profile::Idle => "idle",
-            Profile::Mixed { .. } => "mixed",
-        }
-    }
-
-    /// Length of the MOVEs of the profile's original client: 14 bytes with a claimed position, 6 without. `None` for a
+    /// Length of the MOVEs of the kind's original client: 14 bytes with a claimed position, 6 without. `None` for a
     /// mix.
     pub fn move_bytes(self) -> Option<u8> {
-        match self {
-            Profile::Mixed { .. } => None,
-            Profile::Player { .. } => Some(14),
-            Profile::Seed { .. } | Profile::Artillery | Profile::Idle => Some(6),
+        match self.kind {
+            Kind::Mixed => None,
+            Kind::Player => Some(14),
+            Kind::Seed | Kind::Artillery | Kind::Idle => Some(6),
         }
     }
 
-    /// Returns the profile of one player: for a mix a random profile of the mix, otherwise the profile itself.
+    /// Returns the profile of one player: for a mix a random kind of the mix, otherwise the profile itself.
     pub fn pick(self, random: &mut Rng) -> Profile {
-        let Profile::Mixed { moving, moves_per_s } = self else { return self };
-        match random.u8(..10) {
-            0..4 => Profile::Player { moving },
-            4..7 => Profile::Seed { moves_per_s },
-            7 => Profile::Artillery,
-            _ => Profile::Idle,
+        if self.kind != Kind::Mixed {
+            return self;
         }
+        let kind = match random.u8(..10) {
+            0..4 => Kind::Player,
+            4..7 => Kind::Seed,
+            7 => Kind::Artillery,
+            _ => Kind::Idle,
+        };
+        Profile { kind, ..self }
     }
 }
 
@@ -127,13 +99,16 @@ pub struct Decision {
 /// One player's behavior and its state.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
-    /// See [`Profile::Seed`].
-    Seed(Seed),
-    /// See [`Profile::Player`].
+    /// See [`Kind::Seed`].
+    Seed {
+        /// Time between two MOVEs, in nanoseconds.
+        interval_ns: u64,
+    },
+    /// See [`Kind::Player`].
     Player(Player),
-    /// See [`Profile::Artillery`].
+    /// See [`Kind::Artillery`].
     Artillery(Artillery),
-    /// See [`Profile::Idle`].
+    /// See [`Kind::Idle`].
     Idle,
 }
 
@@ -146,26 +121,30 @@ impl Behaviour {
         now_ns: u64,
         random: &mut Rng,
     ) -> (Behaviour, Option<u64>) {
-        match profile {
-            Profile::Seed { moves_per_s } => {
-                let (seed, first_ns) = Seed::begin(moves_per_s, now_ns, random);
-                (Behaviour::Seed(seed), Some(first_ns))
+        match (profile.kind, profile.moves_per_s, profile.moving) {
+            (Kind::Seed, Some(moves_per_s), _) => {
+                let interval_ns = (SECOND_NS as f64 / moves_per_s) as u64;
+                // Clients that joined together do not send together.
+                (Behaviour::Seed { interval_ns }, Some(now_ns + random.u64(..=interval_ns)))
             }
-            Profile::Player { moving } => {
+            (Kind::Player, _, Some(moving)) => {
                 let (player, first_ns) = Player::begin(moving, world_side, now_ns, random);
                 (Behaviour::Player(player), first_ns)
             }
-            Profile::Artillery => {
+            (Kind::Artillery, ..) => {
                 (Behaviour::Artillery(Artillery::default()), Some(now_ns + artillery::THINK_NS))
             }
-            Profile::Idle | Profile::Mixed { .. } => (Behaviour::Idle, None),
+            _ => (Behaviour::Idle, None),
         }
     }
 
     /// Returns the decision due at `due_ns` for a player at `position`.
     pub fn act(&mut self, due_ns: u64, position: (f64, f64), random: &mut Rng) -> Decision {
         match self {
-            Behaviour::Seed(seed) => seed.act(due_ns, random),
+            Behaviour::Seed { interval_ns } => {
+                let action = Action::SetVector(random_vector(random));
+                Decision { facing: None, action, next_ns: due_ns + *interval_ns }
+            }
             Behaviour::Player(player) => player.act(due_ns, position, random),
             Behaviour::Artillery(artillery) => artillery.act(due_ns, random),
             Behaviour::Idle => Decision { facing: None, action: Action::Rest, next_ns: u64::MAX },
@@ -184,12 +163,14 @@ mod tests {
 
     #[test]
     fn a_mix_has_every_kind_in_its_proportion() {
-        let (mixed, mut random) = (Profile::Mixed { moving: 0.2, moves_per_s: 2.0 }, Rng::with_seed(1));
-        let kinds: Vec<&str> = (0..10_000).map(|_| mixed.pick(&mut random).name()).collect();
-        for (kind, part) in [("player", 4_000), ("seed", 3_000), ("artillery", 1_000), ("idle", 2_000)] {
-            let count = kinds.iter().filter(|name| **name == kind).count();
-            assert!((part - 300..part + 300).contains(&count), "{count} of {kind}");
+        let mixed = Profile { kind: Kind::Mixed, moves_per_s: Some(2.0), moving: Some(0.2) };
+        let mut random = Rng::with_seed(1);
+        let kinds: Vec<Kind> = (0..10_000).map(|_| mixed.pick(&mut random).kind).collect();
+        let parts =
+            [(Kind::Player, 4_000), (Kind::Seed, 3_000), (Kind::Artillery, 1_000), (Kind::Idle, 2_000)];
+        for (kind, part) in parts {
+            let count = kinds.iter().filter(|picked| **picked == kind).count();
+            assert!((part - 300..part + 300).contains(&count), "{count} of {kind:?}");
         }
-        assert_eq!(Profile::Idle.pick(&mut random), Profile::Idle);
     }
 }

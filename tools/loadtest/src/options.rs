@@ -8,7 +8,7 @@ use game_client::endpoint::Target;
 use game_client::options::{Bounds, CommandLine, Flag};
 use serde::{Serialize, Serializer};
 
-use crate::behaviour::Profile;
+use crate::behaviour::{Kind, Profile};
 
 /// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
 /// `TIME_WAIT` for a minute. Once half of all ports are taken, the kernel needs milliseconds to find a free one.
@@ -188,28 +188,22 @@ fn source_addresses(line: &mut CommandLine<'_>, server: &Target, connections: us
     }
 }
 
+/// Reads the kind of players and its parameters. Their defaults differ for a mix.
 fn profile(line: &mut CommandLine<'_>) -> Profile {
-    let name = line.text("profile").to_owned();
-    let only_for = [("moves-per-second", "seed"), ("moving", "player")];
-    for (flag, owner) in only_for {
-        if name != owner && name != "mixed" {
-            line.reject(flag, &format!("only for --profile {owner}"));
+    let kind: Kind = line.value_with("profile", kind);
+    let mut parameter = |flag, owner: Kind, default: f64, mixed: f64| {
+        if kind == owner || kind == Kind::Mixed {
+            return Some(line.optional(flag).unwrap_or(if kind == owner { default } else { mixed }));
         }
-    }
-    match name.as_str() {
-        "seed" => Profile::Seed { moves_per_s: line.optional("moves-per-second").unwrap_or(10.0) },
-        "player" => Profile::Player { moving: line.optional("moving").unwrap_or(0.8) },
-        "artillery" => Profile::Artillery,
-        "idle" => Profile::Idle,
-        "mixed" => Profile::Mixed {
-            moving: line.optional("moving").unwrap_or(0.2),
-            moves_per_s: line.optional("moves-per-second").unwrap_or(2.0),
-        },
-        _ => {
-            line.reject("profile", "expected one of seed, player, artillery, idle, mixed");
-            Profile::Idle
-        }
-    }
+        line.reject(flag, &format!("only for --profile {}", owner.name()));
+        None
+    };
+    let moves_per_s = parameter("moves-per-second", Kind::Seed, 10.0, 2.0);
+    Profile { kind, moves_per_s, moving: parameter("moving", Kind::Player, 0.8, 0.2) }
+}
+
+fn kind(text: &str, _: Bounds) -> Result<Kind, String> {
+    Kind::named(text).ok_or_else(|| format!("one of {}", Kind::names()))
 }
 
 fn move_bytes(text: &str, _: Bounds) -> Result<u8, String> {
@@ -258,10 +252,12 @@ pub mod tests {
     #[test]
     fn profiles_accept_their_own_flags() {
         let options = run(&["--profile=player", "--move-bytes=6", "--moving", "0.1"]);
-        assert_eq!((options.profile, options.move_bytes), (Profile::Player { moving: 0.1 }, Some(6)));
+        let profile = Profile { kind: Kind::Player, moves_per_s: None, moving: Some(0.1) };
+        assert_eq!((options.profile, options.move_bytes), (profile, Some(6)));
         assert_eq!(run(&["--profile=seed", "--move-bytes=14"]).move_bytes, Some(14));
         let options = run(&["--profile=mixed", "--moves-per-second", "3"]);
-        assert_eq!(options.profile, Profile::Mixed { moving: 0.2, moves_per_s: 3.0 });
+        let profile = Profile { kind: Kind::Mixed, moves_per_s: Some(3.0), moving: Some(0.2) };
+        assert_eq!(options.profile, profile);
         assert_eq!(options.move_bytes, None);
     }
 

@@ -6,7 +6,6 @@ use std::fmt::{self, Write as _};
 use game_client::text::thousands;
 
 use super::{Connections, Moves, Rates, Replicas, Report, Violations};
-use crate::behaviour::Profile;
 use crate::load::churn::{Churn, Ids, Storm};
 use crate::measure::{Summary, Times};
 
@@ -36,18 +35,15 @@ fn write_all(out: &mut String, report: &Report) -> fmt::Result {
 /// Returns the options of the run in one line.
 pub fn headline(report: &Report) -> String {
     let options = &report.options;
-    let rate = match options.profile {
-        Profile::Seed { moves_per_s } => format!(", {moves_per_s} moves/s each"),
-        Profile::Player { moving } => format!(", {:.0} % moving", moving * 100.0),
-        Profile::Mixed { moving, moves_per_s } => {
-            format!(", {:.0} % moving or {moves_per_s} moves/s each", moving * 100.0)
-        }
-        Profile::Artillery | Profile::Idle => String::new(),
-    };
+    let moving = options.profile.moving.map(|moving| format!("{:.0} % moving", moving * 100.0));
+    let rate = options.profile.moves_per_s.map(|rate| format!("{rate} moves/s each"));
+    let rates: Vec<String> = moving.into_iter().chain(rate).collect();
+    let comma = if rates.is_empty() { "" } else { ", " };
     format!(
-        "{} clients, profile {}{rate}, {:.0} s measured after {:.0} s of warm-up, {}{}",
+        "{} clients, profile {}{comma}{}, {:.0} s measured after {:.0} s of warm-up, {}{}",
         thousands(options.clients as u64),
-        options.profile.name(),
+        options.profile.kind.name(),
+        rates.join(" or "),
         report.traffic.seconds,
         options.warm_up.as_secs_f64(),
         options.server.authority,
