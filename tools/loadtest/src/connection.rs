@@ -80,7 +80,7 @@ impl Connection {
     ) -> io::Result<()> {
         self.leave();
         self.generation += 1;
-        let mut stream = begin_connect(server, source, receive_buffer_bytes)?;
+        let mut stream = TcpStream::from_std(begin_connect(server, source, receive_buffer_bytes)?);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         self.stream = Some(stream);
         Ok(())

@@ -1,11 +1,10 @@
 //! Linux-specific parts: sockets with a chosen source address, an exact timer, limits.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
@@ -57,7 +56,7 @@ pub fn begin_connect(
         bind(descriptor.as_raw_fd(), &SockaddrStorage::from(address))?;
     }
     match connect(descriptor.as_raw_fd(), &SockaddrStorage::from(server)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from_std(std::net::TcpStream::from(descriptor))),
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(descriptor.into()),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -66,7 +65,7 @@ pub fn begin_connect(
 ///
 /// # Errors
 /// The connection has ended already.
-pub fn reset_when_closed(stream: &TcpStream) -> io::Result<()> {
+pub fn reset_when_closed(stream: &impl AsFd) -> io::Result<()> {
     Ok(setsockopt(stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?)
 }
 

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use game_client::ServerMessage;
 use game_client::endpoint::Target;
+use game_client::line::Line;
 use serde::{Deserialize, Serialize};
 
 use super::requester::{Requester, Requests};
@@ -23,6 +25,9 @@ use crate::named::named;
 
 /// Time between two checks for the end of a run.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Duration of one read of an observer.
+const HEAR_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Groups of requesters, so that few send at once.
 const GROUPS: usize = 40;
@@ -194,6 +199,17 @@ impl Site {
             }
             observer.join().expect("an observer does not panic")
         })
+    }
+
+    /// Receives on a connection until the end of the run.
+    ///
+    /// # Errors
+    /// The server closed the connection.
+    fn watch(&self, line: &mut Line, mut hear: impl FnMut(&[u8], &ServerMessage)) -> io::Result<()> {
+        while !self.is_over() {
+            line.hear_until(Instant::now() + HEAR_INTERVAL, &mut hear)?;
+        }
+        Ok(())
     }
 
     /// Lets requesters act in groups, one group after the other, each requester once per interval. Returns the sum of

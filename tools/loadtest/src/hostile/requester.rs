@@ -1,9 +1,7 @@
 //! An HTTP connection that sends given bytes, reads the responses, and reopens after the server closes it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
-
-use mio::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use crate::os::begin_connect;
 

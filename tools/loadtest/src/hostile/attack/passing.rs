@@ -20,9 +20,6 @@ const ARRIVAL_INTERVAL: Duration = Duration::from_millis(400);
 /// Maximum time until an attack reaches the observer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Duration of one read of the observer.
-const HEAR_INTERVAL: Duration = Duration::from_millis(100);
-
 /// Players and attacks that the observer received.
 #[derive(Default)]
 struct Shown {
@@ -95,13 +92,8 @@ fn attack(site: &Site, cookie: Option<&str>) -> std::io::Result<Line> {
 /// Reads until every attack must have arrived. Returns `None` if the observer is disconnected.
 fn observe(site: &Site, mut line: Line) -> Option<Shown> {
     let mut shown = Shown::default();
-    let mut over_at = None;
-    while over_at.is_none_or(|over: Instant| over.elapsed() < DELIVERY_TIMEOUT) {
-        line.hear_until(Instant::now() + HEAR_INTERVAL, |_, message| shown.hear(message)).ok()?;
-        if site.is_over() {
-            over_at.get_or_insert(Instant::now());
-        }
-    }
+    site.watch(&mut line, |_, message| shown.hear(message)).ok()?;
+    line.hear_until(Instant::now() + DELIVERY_TIMEOUT, |_, message| shown.hear(message)).ok()?;
     Some(shown)
 }
 

@@ -62,7 +62,9 @@ impl Travel {
 /// Attacks until the run ends, and returns the figures.
 pub fn run(site: &Site) -> Vec<Figure> {
     let travels: Vec<Travel> = thread::scope(|scope| {
-        scope.spawn(|| stay(site));
+        // Without any foreign player on the server, the load test would report an attacker that has just left as a
+        // phantom. This one stays for the whole run.
+        scope.spawn(|| Line::open(&site.server, None).and_then(|mut line| site.watch(&mut line, |_, _| ())));
         let attackers: Vec<_> = (0..site.peers).map(|_| scope.spawn(|| travel(site))).collect();
         attackers.into_iter().map(|attacker| attacker.join().expect("an attacker does not panic")).collect()
     });
@@ -76,13 +78,6 @@ pub fn run(site: &Site) -> Vec<Figure> {
         Figure::new("units per second of one player", is_measured.then(|| units / seconds)),
         Figure::new("units beyond 96 per second, maximum", is_measured.then_some(beyond)).at_most(BEYOND_MAX),
     ]
-}
-
-/// Keeps one player connected for the whole run. Without any foreign player on the server, the load test would report an
-/// attacker that has just left as a phantom.
-fn stay(site: &Site) {
-    let Ok(mut line) = Line::open(&site.server, None) else { return };
-    while !site.is_over() && line.hear_until(Instant::now() + ACK_PATIENCE, |_, _| ()).is_ok() {}
 }
 
 fn travel(site: &Site) -> Travel {

@@ -1,7 +1,6 @@
 //! Keep-alive and silent HTTP connections in every slot; beside them health checks, joining players, and a slow download.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -28,8 +27,8 @@ const PIECE_INTERVAL: Duration = Duration::from_millis(20);
 /// Receive buffer of the download. It is small, because the kernel fills it at full speed.
 const DOWNLOAD_BUFFER_BYTES: usize = 64 * 1_024;
 
-/// Consecutive reads without progress after which a download counts as cut.
-const EMPTY_READS_MAX: u32 = 500;
+/// Time without progress after which a download counts as cut.
+const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Counts of attempts and failures.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,8 +82,13 @@ fn upgrades(site: &Site) -> Tries {
     probe(site, || Line::open(&site.server, None).map(Line::leave))
 }
 
+/// Requests `/health`, and fails unless the status is 200.
 fn health(site: &Site) -> Tries {
-    probe(site, || ask(site.server.address, &site.server.authority))
+    probe(site, || {
+        let (address, deadline) = (site.server.address, Instant::now() + PATIENCE);
+        let answer = http::get_from(&[address], &site.server.authority, "/health", deadline)?;
+        if answer.status == 200 { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
+    })
 }
 
 fn probe(site: &Site, mut ask: impl FnMut() -> io::Result<()>) -> Tries {
@@ -94,12 +98,6 @@ fn probe(site: &Site, mut ask: impl FnMut() -> io::Result<()>) -> Tries {
         beat.sleep();
     }
     tries
-}
-
-/// Requests `/health`, and fails unless the status is 200.
-fn ask(server: SocketAddr, authority: &str) -> io::Result<()> {
-    let answer = http::get_from(&[server], authority, "/health", Instant::now() + PATIENCE)?;
-    if answer.status == 200 { Ok(()) } else { Err(ErrorKind::ConnectionRefused.into()) }
 }
 
 /// Runs one download after the other. A download that the end of the run interrupts does not count.
@@ -121,24 +119,19 @@ fn downloads(site: &Site) -> Tries {
 /// Reads a file slowly, to its last byte.
 fn download(site: &Site, path: &str) -> io::Result<()> {
     let mut stream = begin_connect(site.server.address, None, Some(DOWNLOAD_BUFFER_BYTES))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority);
-    let (mut is_asked, mut head, mut left) = (false, Vec::new(), None);
-    let (mut beat, mut buffer, mut looks) = (Ticker::every(PIECE_INTERVAL), vec![0; PIECE_BYTES], 0);
+    // A write waits for the connection.
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(DOWNLOAD_PATIENCE))?;
+    stream.set_write_timeout(Some(DOWNLOAD_PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", site.server.authority)?;
+    let (mut beat, mut buffer) = (Ticker::every(PIECE_INTERVAL), vec![0; PIECE_BYTES]);
+    let (mut head, mut left) = (Vec::new(), None);
     while left != Some(0) && !site.is_over() {
         beat.sleep();
-        looks += 1;
-        if looks > EMPTY_READS_MAX {
-            return Err(ErrorKind::TimedOut.into());
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
         }
-        // The socket is not writable before it is connected.
-        is_asked = is_asked || stream.write(request.as_bytes()).is_ok_and(|count| count == request.len());
-        let count = match stream.read(&mut buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => continue,
-            Err(error) => return Err(error),
-        };
-        looks = 0;
         left = if let Some(left) = left {
             Some(usize::saturating_sub(left, count))
         } else {
