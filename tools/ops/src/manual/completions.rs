@@ -7,22 +7,13 @@ use game_client::options::{self, COMMON};
 use pixi_game_server::config::{ACTIONS, Allowed, SETTINGS};
 use pixi_game_server::ops::secret::Secrecy;
 
-/// Values of a flag.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Values {
-    Nothing,
-    Anything,
-    Files,
-    Folders,
-    Words(&'static [&'static str]),
-}
-
 /// A flag of a program.
 pub struct Flag {
     short: String,
     long: String,
     help: String,
-    values: Values,
+    /// Its value: FILE, FOLDER, words with bars between them, or anything else; empty for a switch.
+    argument: &'static str,
 }
 
 /// Returns the flags of the server.
@@ -31,19 +22,19 @@ pub fn server() -> Vec<Flag> {
         short: action.short.to_owned(),
         long: action.long.to_owned(),
         help: action.help.to_owned(),
-        values: if action.argument.is_some() { Values::Files } else { Values::Nothing },
+        argument: action.argument.unwrap_or_default(),
     });
     let settings = SETTINGS.iter().filter(|setting| setting.secrecy != Secrecy::Whole).map(|setting| Flag {
         short: setting.short.to_owned(),
         long: setting.flag(),
         help: setting.help.to_owned(),
-        values: match setting.allowed {
-            Allowed::Directory => Values::Folders,
-            Allowed::File | Allowed::Socket => Values::Files,
-            Allowed::Switch => Values::Nothing,
-            Allowed::LogLevel => Values::Words(&["off", "error", "warn", "info", "debug", "trace"]),
-            Allowed::LogFormat => Values::Words(&["text", "json"]),
-            _ => Values::Anything,
+        argument: match setting.allowed {
+            Allowed::Directory => "FOLDER",
+            Allowed::File | Allowed::Socket => "FILE",
+            Allowed::Switch => "",
+            Allowed::LogLevel => "off|error|warn|info|debug|trace",
+            Allowed::LogFormat => "text|json",
+            _ => "VALUE",
         },
     });
     actions.chain(settings).collect()
@@ -55,12 +46,7 @@ pub fn of_table(flags: &[options::Flag]) -> Vec<Flag> {
         short: flag.letter.to_owned(),
         long: flag.name.to_owned(),
         help: flag.description(),
-        values: match flag.argument {
-            "" => Values::Nothing,
-            "FILE" => Values::Files,
-            "FOLDER" => Values::Folders,
-            _ => Values::Anything,
-        },
+        argument: flag.argument,
     };
     flags.iter().chain(&COMMON).map(flag).collect()
 }
@@ -70,6 +56,11 @@ impl Flag {
     fn names(&self, between: &str) -> String {
         let long = format!("--{}", self.long);
         if self.short.is_empty() { long } else { format!("{long}{between}-{}", self.short) }
+    }
+
+    /// Returns the words that its value can be, separated by spaces.
+    fn words(&self) -> Option<String> {
+        self.argument.contains('|').then(|| self.argument.replace('|', " "))
     }
 }
 
@@ -122,14 +113,12 @@ pub fn bash(program: &str, parts: &Parts) -> String {
 fn bash_flags(body: &mut String, flags: &[Flag]) {
     body.push_str("    case $before in\n");
     for flag in flags {
-        let reply = match flag.values {
-            Values::Nothing => continue,
-            Values::Anything => "COMPREPLY=()".to_owned(),
-            Values::Files => "compopt -o default; COMPREPLY=()".to_owned(),
-            Values::Folders => "compopt -o dirnames; COMPREPLY=()".to_owned(),
-            Values::Words(words) => {
-                format!("mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$word\")", words.join(" "))
-            }
+        let reply = match (flag.argument, flag.words()) {
+            ("", _) => continue,
+            ("FILE", _) => "compopt -o default; COMPREPLY=()".to_owned(),
+            ("FOLDER", _) => "compopt -o dirnames; COMPREPLY=()".to_owned(),
+            (_, Some(words)) => format!("mapfile -t COMPREPLY < <(compgen -W '{words}' -- \"$word\")"),
+            (_, None) => "COMPREPLY=()".to_owned(),
         };
         let _ = writeln!(body, "        {}) {reply}; return ;;", flag.names("|"));
     }
@@ -166,16 +155,15 @@ fn zsh_flags(text: &mut String, flags: &[Flag]) {
     text.push_str("_arguments \\\n");
     for flag in flags {
         let help = flag.help.replace('\'', "'\\''").replace('[', "(").replace(']', ")").replace(':', "");
-        let values = match flag.values {
-            Values::Nothing => String::new(),
-            Values::Anything => ":value:".to_owned(),
-            Values::Files => ":file:_files".to_owned(),
-            Values::Folders => ":directory:_files -/".to_owned(),
-            Values::Words(words) => format!(":value:({})", words.join(" ")),
+        let values = match (flag.argument, flag.words()) {
+            ("", _) => String::new(),
+            ("FILE", _) => ":file:_files".to_owned(),
+            ("FOLDER", _) => ":directory:_files -/".to_owned(),
+            (_, words) => format!(":value:{}", words.map_or(String::new(), |words| format!("({words})"))),
         };
         for name in flag.names(" ").split(' ') {
             // The value follows in its own word, or after an equals sign, which not every program takes after a letter.
-            let joint = if flag.values != Values::Nothing && name.starts_with("--") { "=" } else { "" };
+            let joint = if !flag.argument.is_empty() && name.starts_with("--") { "=" } else { "" };
             let _ = writeln!(text, "  '{name}{joint}[{help}]{values}' \\");
         }
     }
@@ -197,12 +185,11 @@ pub fn fish(program: &str, parts: &Parts) -> String {
         };
         for flag in flags {
             let short = if flag.short.is_empty() { String::new() } else { format!(" -s {}", flag.short) };
-            let values = match flag.values {
-                Values::Nothing => String::new(),
-                Values::Anything => " -x".to_owned(),
-                Values::Files => " -r -F".to_owned(),
-                Values::Folders => " -x -a '(__fish_complete_directories)'".to_owned(),
-                Values::Words(words) => format!(" -x -a '{}'", words.join(" ")),
+            let values = match (flag.argument, flag.words()) {
+                ("", _) => String::new(),
+                ("FILE", _) => " -r -F".to_owned(),
+                ("FOLDER", _) => " -x -a '(__fish_complete_directories)'".to_owned(),
+                (_, words) => format!(" -x{}", words.map_or(String::new(), |words| format!(" -a '{words}'"))),
             };
             let help = flag.help.replace('\'', "\\'");
             let _ = writeln!(
@@ -217,66 +204,30 @@ pub fn fish(program: &str, parts: &Parts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pixi_game_server::config::{Command, ConfigError, parse};
+    use pixi_game_server::config::parse;
 
     use super::*;
 
-    fn run(args: &[&str]) -> Result<Command, ConfigError> {
-        parse(args.iter().map(Into::into), |_| None)
-    }
-
-    /// Returns a valid value of a setting without a list of words.
-    fn some_value(flag: &Flag) -> String {
-        let setting = SETTINGS.iter().find(|setting| setting.flag() == flag.long).expect("a setting");
-        let text = match setting.allowed {
-            Allowed::Whole { min, max } => return min.midpoint(max).to_string(),
-            Allowed::Address | Allowed::Networks => "::1",
-            Allowed::SocketAddress => "[::1]:9",
-            Allowed::Directory | Allowed::CookiePath => "/",
-            Allowed::File | Allowed::Socket => "/dev/null",
-            Allowed::RedisUrl => "redis://host",
-            Allowed::Origins => "*",
-            Allowed::Name => "one",
-            Allowed::LogLevel | Allowed::LogFormat | Allowed::Switch | Allowed::SharedSecret => {
-                panic!("--{} has words, takes no value, or is not a flag", flag.long)
-            }
-        };
-        text.to_owned()
-    }
-
-    /// Returns the problems that the parser reports, except violated relations between settings, which don't concern the flag.
-    fn problems(args: &[&str]) -> Vec<String> {
-        let problems = run(args).err().map_or(Vec::new(), |error| error.problems().to_vec());
-        problems.into_iter().filter(|problem| !problem.contains(": must be ")).collect()
-    }
-
     #[test]
-    fn the_parser_accepts_exactly_the_offered_values() {
+    fn the_parser_agrees_on_switches_and_words() {
+        let problems = |args: &[&str]| {
+            let error = parse(args.iter().map(Into::into), |_| None).err();
+            let problems = error.map_or(Vec::new(), |error| error.problems().to_vec());
+            // Violated relations between settings don't concern the flag.
+            problems.into_iter().filter(|problem| !problem.contains(": must be ")).collect::<Vec<_>>()
+        };
         for flag in server() {
             for name in flag.names(" ").split(' ') {
                 let needs_value = format!("{name}: expected a value after it; see --help");
-                let expected = if flag.values == Values::Nothing { vec![] } else { vec![needs_value] };
+                let expected = if flag.argument.is_empty() { vec![] } else { vec![needs_value] };
                 assert_eq!(problems(&[name]), expected);
-                match flag.values {
-                    // Help and version ignore further arguments.
-                    Values::Nothing if ["help", "version"].contains(&&*flag.long) => {}
-                    Values::Nothing => {
-                        assert_eq!(
-                            problems(&[name, "true"]),
-                            ["argument 2: unexpected; see --help"],
-                            "{name}"
-                        );
-                    }
-                    Values::Words(words) => {
-                        assert!(words.iter().all(|word| problems(&[name, word]).is_empty()), "{name}");
-                        assert_eq!(problems(&[name, "no-word"]).len(), 1, "{name}");
-                    }
-                    Values::Files if flag.long == "env-file" => {
-                        assert_eq!(problems(&[name, "/dev/null"]), [""; 0]);
-                    }
-                    Values::Anything | Values::Files | Values::Folders => {
-                        assert_eq!(problems(&[name, &some_value(&flag)]), [""; 0]);
-                    }
+                for word in flag.words().iter().flat_map(|words| words.split(' ')) {
+                    assert_eq!(problems(&[name, word]), [""; 0]);
+                    assert_eq!(problems(&[name, "no-word"]).len(), 1, "{name}");
+                }
+                // Help and version ignore further arguments.
+                if flag.argument.is_empty() && !["help", "version"].contains(&&*flag.long) {
+                    assert_eq!(problems(&[name, "true"]), ["argument 2: unexpected; see --help"], "{name}");
                 }
             }
         }

@@ -17,16 +17,3 @@ pub fn commented() -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_setting_is_listed_and_none_is_set() {
-        let text = commented();
-        assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
-        let named = text.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ")).count();
-        assert_eq!(named, SETTINGS.len());
-    }
-}
