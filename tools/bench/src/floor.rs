@@ -5,7 +5,7 @@
 //! them. Its CPU time per read and write is the machine's cost of the socket calls, the baseline for the game server.
 //! Run `loadtest --viewers 0` against it: it has no players to compare.
 //!
-//! Clock, timer, signals, listener and handshake are the game server's code.
+//! Clock, timer, listener and handshake are the game server's code.
 //!
 //! ```text
 //! floor ──> server   the event loop ──> peer: one connection and its framing
@@ -17,16 +17,16 @@ mod server;
 use std::process::ExitCode;
 
 use game_client::Failure;
-use game_client::console::{output, progress};
+use game_client::console::progress;
 use game_client::options::{CommandLine, Flag, Program};
-use pixi_game_server::server::driver::os::{Signals, raise_open_files};
+use pixi_game_server::server::driver::os::raise_open_files;
 
 use server::Floor;
 
 const PROGRAM: Program<'_> = Program {
     name: "bench floor",
     about: "Makes a game server's reads and writes without a game.\n\n\
-            On SIGTERM, and on GET /metrics, it reports their number and CPU time.",
+            GET /metrics returns their number.",
     flags: FLAGS,
     takes_arguments: false,
 };
@@ -55,7 +55,7 @@ struct Options {
 
 /// Runs the subcommand.
 pub fn main(args: Vec<String>) -> ExitCode {
-    PROGRAM.main(args, options, |options| serve(options).map(|()| ExitCode::SUCCESS))
+    PROGRAM.main(args, options, serve)
 }
 
 fn options(line: &mut CommandLine<'_>) -> Options {
@@ -66,11 +66,10 @@ fn options(line: &mut CommandLine<'_>) -> Options {
     }
 }
 
-fn serve(options: Options) -> Result<(), Failure> {
+fn serve(options: Options) -> Result<ExitCode, Failure> {
     // The kernel refuses connections beyond the limit, and the load test reports them.
     raise_open_files(OPEN_FILES)?;
-    let floor = Floor::bind(options, Signals::for_shutdown()?)?;
+    let floor = Floor::bind(options)?;
     progress(format_args!("floor: listening on http://{}", floor.local_addr()?));
-    output(format_args!("{}", floor.run()?));
-    Ok(())
+    match floor.run()? {}
 }

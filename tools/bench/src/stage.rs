@@ -87,7 +87,7 @@ impl Stage {
         path: &str,
         log: Option<&Path>,
     ) -> Result<Server, Failure> {
-        let address = local(free_port()?);
+        let address = local(free_ports(1)?[0]);
         command.env("PORT", address.port().to_string()).stdout(Stdio::null());
         let mut process = Process::start(name, command)?;
         self.await_ready(name, &mut process, address, path, log)?;
@@ -217,14 +217,6 @@ pub fn local(port: u16) -> SocketAddr {
 /// Returns the URL of the game at this address.
 pub fn url(server: SocketAddr) -> String {
     format!("ws://{server}/ws")
-}
-
-/// Returns a free port of 127.0.0.1.
-///
-/// # Errors
-/// No port is left.
-pub fn free_port() -> Result<u16, Failure> {
-    Ok(free_ports(1)?[0])
 }
 
 /// Returns `count` different free ports of 127.0.0.1. Every port is held until the last one is found.

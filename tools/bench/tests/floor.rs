@@ -5,8 +5,6 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value as Json;
 
 const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: floor\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -15,22 +13,39 @@ const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: floor\r\nConnection: Upgrad
 /// A MOVE of sequence 7, with a mask of zeros.
 const MOVE: [u8; 12] = [0x82, 0x86, 0, 0, 0, 0, 3, 6, 7, 0, 0, 0];
 
-fn floor(flags: &[&str]) -> (Child, String) {
-    let mut command = Command::new(crate::PROGRAM);
-    command.args(["floor", "--port", "0"]).args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it runs");
-    let mut line = String::new();
-    let stderr = child.stderr.take().expect("piped");
-    BufReader::new(stderr).read_line(&mut line).expect("it prints its address");
-    let (_, address) = line.trim_end().split_once("http://").expect("an address");
-    (child, address.to_owned())
+/// A floor on a free port, which is killed on drop.
+struct Floor(Child, String);
+
+impl Floor {
+    fn start(flags: &[&str]) -> Floor {
+        let mut command = Command::new(crate::PROGRAM);
+        command.args(["floor", "--port", "0"]).args(flags).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let mut line = String::new();
+        let stderr = child.stderr.take().expect("piped");
+        BufReader::new(stderr).read_line(&mut line).expect("it prints its address");
+        let (_, address) = line.trim_end().split_once("http://").expect("an address");
+        Floor(child, address.to_owned())
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.1).expect("it listens")
+    }
+
+    fn metrics(&self) -> Json {
+        let mut stream = self.connect();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: floor\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it closes after the response");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a response");
+        serde_json::from_str(body).expect("one JSON object")
+    }
 }
 
-fn stop(child: Child) -> Json {
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
+impl Drop for Floor {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
 }
 
 /// Reads until these bytes have arrived.
@@ -46,29 +61,18 @@ fn wait_for(stream: &mut TcpStream, wanted: &[u8]) {
 
 #[test]
 fn moves_are_acked_clients_flushed_and_both_counted() {
-    let (child, address) = floor(&["--flush-bytes=18", "--flush-interval-ms=20"]);
-    let mut stream = TcpStream::connect(&address).expect("it listens");
+    let floor = Floor::start(&["--flush-bytes=18", "--flush-interval-ms=20"]);
+    let counts = floor.metrics();
+    assert_eq!((&counts["players"], &counts["socket_writes_total"]), (&0.into(), &0.into()));
+    let mut stream = floor.connect();
     stream.write_all(HANDSHAKE).expect("it reads");
     // The first snapshot: only this client, with the first id.
     wait_for(&mut stream, &[0x82, 16, 7, 1, 0, 0, 0, 0xe9, 3, 0, 0]);
     stream.write_all(&MOVE).expect("it reads");
     wait_for(&mut stream, &[0x82, 13, 8, 0xe9, 3, 0, 0, 244, 1, 244, 1, 7, 0, 0, 0]);
     wait_for(&mut stream, &[0x82, 7, 255, 0, 0, 0, 0, 0, 0].repeat(2));
-    let account = stop(child);
-    assert_eq!(account["socket_reads_total"], 2);
-    assert!(account["socket_writes_total"].as_u64() >= Some(3), "{account}");
-    assert!(account["cpu_seconds"].as_f64() > Some(0.0), "{account}");
-}
-
-#[test]
-fn metrics_are_served_while_it_runs() {
-    let (child, address) = floor(&["--flush-bytes=0"]);
-    let mut stream = TcpStream::connect(&address).expect("it listens");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: floor\r\n\r\n").expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it closes after the response");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a response");
-    let account: Json = serde_json::from_str(body).expect("one JSON object");
-    assert_eq!((&account["players"], &account["socket_writes_total"]), (&0.into(), &0.into()));
-    stop(child);
+    let counts = floor.metrics();
+    assert_eq!(counts["players"], 1);
+    assert!(counts["socket_reads_total"].as_u64() >= Some(4), "{counts}");
+    assert!(counts["socket_writes_total"].as_u64() >= Some(4), "{counts}");
 }

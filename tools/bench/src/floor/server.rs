@@ -1,5 +1,6 @@
 //! The event loop: wait, read, accept, write acks, and flush a share of the clients in every tick, in slices.
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -8,14 +9,13 @@ use mio::event::{Event, Events};
 use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
-use nix::sys::resource::{UsageWho, getrusage};
 use pixi_game_server::limits::{EVENTS_PER_POLL, SCRATCH_BYTES, WRITE_SLICE};
 use pixi_game_server::server::core::tick::Schedule;
-use pixi_game_server::server::driver::os::{Signals, TickTimer, listen_on, monotonic_ns};
+use pixi_game_server::server::driver::os::{TickTimer, listen_on, monotonic_ns};
 use pixi_game_server::wire::http::{
     Date, Parsed, Request, Response, Status, parse_request, upgrade, write_upgrade_response,
 };
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use slab::Slab;
 
 use super::peer::{Peer, append_first_state, flush_of};
@@ -32,14 +32,12 @@ const ID_FIRST: u32 = 1001;
 
 const LISTENER: Token = Token(usize::MAX - 1);
 const TIMER: Token = Token(usize::MAX - 2);
-const SIGNALS: Token = Token(usize::MAX - 3);
 
 /// A floor that is bound to its port.
 pub struct Floor {
     options: Options,
     poll: Poll,
     timer: TickTimer,
-    signals: Signals,
     listener: TcpListener,
     listener_ready: bool,
     peers: Slab<Peer>,
@@ -56,7 +54,6 @@ pub struct Floor {
     scratch: Vec<u8>,
     reads: u64,
     writes: u64,
-    stopped: bool,
 }
 
 impl Floor {
@@ -64,19 +61,17 @@ impl Floor {
     ///
     /// # Errors
     /// The port is taken, or no descriptor is left.
-    pub fn bind(options: Options, signals: Signals) -> io::Result<Floor> {
+    pub fn bind(options: Options) -> io::Result<Floor> {
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
         let mut listener = listen_on(Ipv4Addr::LOCALHOST.into(), options.port)?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
-        registry.register(&mut SourceFd(&signals.raw_fd()), SIGNALS, Interest::READABLE)?;
         Ok(Floor {
             flush: flush_of(options.flush_bytes),
             options,
             poll,
             timer,
-            signals,
             listener,
             listener_ready: true,
             peers: Slab::new(),
@@ -89,7 +84,6 @@ impl Floor {
             scratch: vec![0; SCRATCH_BYTES],
             reads: 0,
             writes: 0,
-            stopped: false,
         })
     }
 
@@ -101,14 +95,14 @@ impl Floor {
         self.listener.local_addr()
     }
 
-    /// Serves until SIGTERM, and returns the counts and the CPU time.
+    /// Serves until a signal ends the process.
     ///
     /// # Errors
     /// Polling fails.
-    pub fn run(mut self) -> io::Result<Json> {
+    pub fn run(mut self) -> io::Result<Infallible> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         self.timer.arm(self.schedule.deadline_ns())?;
-        while !self.stopped {
+        loop {
             let work_is_left = self.round_left > 0 || self.listener_ready;
             match self.poll.poll(&mut events, work_is_left.then_some(Duration::ZERO)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
@@ -122,32 +116,12 @@ impl Floor {
             self.tick_if_due()?;
             self.write_slice();
         }
-        Ok(self.account())
-    }
-
-    /// Returns the counts and the CPU time.
-    fn account(&self) -> Json {
-        let cpu_s = getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
-            [usage.user_time(), usage.system_time()]
-                .iter()
-                .map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6)
-                .sum()
-        });
-        let calls = self.reads + self.writes;
-        json!({
-            "players": self.peers.iter().filter(|(_, peer)| peer.id.is_some()).count(),
-            "socket_reads_total": self.reads,
-            "socket_writes_total": self.writes,
-            "cpu_seconds": cpu_s,
-            "cpu_us_per_socket_call": if calls > 0 { cpu_s * 1e6 / calls as f64 } else { 0.0 },
-        })
     }
 
     fn dispatch(&mut self, event: &Event) {
         match event.token() {
             LISTENER => self.listener_ready = true,
             TIMER => {}
-            SIGNALS => self.stopped = self.signals.next().is_some(),
             Token(key) => {
                 if event.is_writable()
                     && let Some(peer) = self.peers.get_mut(key)
@@ -212,8 +186,13 @@ impl Floor {
             let early = std::mem::take(&mut peer.inbox);
             return peer.answer(&early, self.next_id - 1);
         }
-        let body = self.account().to_string();
         let found = request.path == "/metrics";
+        let body = json!({
+            "players": self.peers.iter().filter(|(_, peer)| peer.id.is_some()).count(),
+            "socket_reads_total": self.reads,
+            "socket_writes_total": self.writes,
+        });
+        let body = body.to_string();
         let response = Response {
             status: if found { Status::Ok } else { Status::NotFound },
             content_type: "application/json",
