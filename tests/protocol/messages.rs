@@ -107,7 +107,7 @@ fn a_repeated_sequence_number_is_acked_every_time() {
     for _ in 0..3 {
         client.send_short_move(Vector::ZERO, 7);
     }
-    wait_for(&mut client, "three acks", |client| client.replica.own().answered() == 3);
+    wait_for(&mut client, "three acks", |client| client.replica.own().answered == 3);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use game_client::{ClientMessage, Facing, RemotePlayer, ReplicaOptions, Vector};
+use game_client::{ClientMessage, Facing, ReplicaOptions, Vector};
 
 use crate::support::client::replica_options;
 use crate::support::raw::{BINARY, CLOSE, FIN, PING, Raw, masked};
@@ -19,7 +19,7 @@ fn messages_over_the_rate_are_dropped_and_counted() {
     }
     // The last excess message is postponed until the allowance refills; the others are dropped.
     wait_for(&mut clients[0], "the last ack", Client::is_answered);
-    let answered = clients[0].replica.own().answered();
+    let answered = clients[0].replica.own().answered;
     assert!((6..=8).contains(&answered), "{answered} of 12 MOVEs acked, with a burst of five");
     assert_eq!(server.count("rate_limited_total"), 12 - answered);
     assert_eq!(server.protocol_errors(), 0);
@@ -32,7 +32,7 @@ fn postponed_messages_take_effect_without_further_input() {
     let mut clients = [Client::join(&server), Client::join(&server)];
     let id = clients[0].id();
     poll_until(&mut clients, "the player to enter the other replica", |clients| {
-        clients[1].replica.remote(id).is_some_and(RemotePlayer::shown)
+        clients[1].replica.remote(id).is_some_and(|remote| remote.is_shown)
     });
     // Within its allowance the player walks right. Above it, the player turns, stops and sends nothing more.
     for sequence in 1..=5 {

@@ -181,7 +181,7 @@ fn many_sessions_are_restored_independently() {
     }
     poll_until(&mut clients, "every claim to be accepted", |clients| {
         clients.iter().enumerate().all(|(at, client)| {
-            client.replica.own().last_answer().is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
+            client.replica.own().last_answer.is_some_and(|(_, x, _)| usize::from(x) == 500 + at)
         })
     });
     let cookies: Vec<String> = clients.iter().map(Client::cookie).collect();

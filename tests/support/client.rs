@@ -330,12 +330,12 @@ impl Client {
     }
 
     pub fn sees(&self, player: PlayerId) -> bool {
-        self.replica.remote(player).is_some_and(|remote| !remote.is_ghost())
+        self.replica.remote(player).is_some_and(|remote| !remote.is_ghost)
     }
 
     /// Ids of the players that the replica shows, in ascending order; without ghosts.
     pub fn visible(&self) -> Vec<PlayerId> {
-        self.replica.remotes().filter(|remote| !remote.is_ghost()).map(|remote| remote.id).collect()
+        self.replica.remotes().filter(|remote| !remote.is_ghost).map(|remote| remote.id).collect()
     }
 
     /// Whether every MOVE sent so far was acked.
@@ -345,7 +345,7 @@ impl Client {
 
     /// The player's position in the last ack.
     pub fn acknowledged(&self) -> (i32, i32) {
-        let (_, x, y) = self.replica.own().last_answer().expect("a MOVE was acked");
+        let (_, x, y) = self.replica.own().last_answer.expect("a MOVE was acked");
         (i32::from(x), i32::from(y))
     }
 }

@@ -20,7 +20,7 @@ pub type GroundTruth = BTreeMap<PlayerId, (f64, f64)>;
 /// Walks all clients in changing directions, stops them, and returns their final positions.
 pub fn walk_around(clients: &mut [Client]) -> GroundTruth {
     let directions = [Vector::RIGHT, Vector::DOWN, Vector::LEFT, Vector::UP];
-    let sent: Vec<u64> = clients.iter().map(|client| client.replica.own().answered()).collect();
+    let sent: Vec<u64> = clients.iter().map(|client| client.replica.own().answered).collect();
     let (start, mut taken) = (Instant::now(), 0);
     poll_until(clients, "the walk of all clients", |clients| {
         let due = (start.elapsed().as_millis() as u64 / STEP_MS) as u32;
@@ -37,7 +37,7 @@ pub fn walk_around(clients: &mut [Client]) -> GroundTruth {
     }
     wait_for_acks(clients);
     for (client, before) in clients.iter().zip(sent) {
-        let answered = client.replica.own().answered() - before;
+        let answered = client.replica.own().answered - before;
         assert_eq!(answered, u64::from(STEPS) + 1, "each MOVE must be acked once");
     }
     let standing = |client: &Client| (f64::from(client.acknowledged().0), f64::from(client.acknowledged().1));
@@ -49,7 +49,7 @@ pub fn walk_around(clients: &mut [Client]) -> GroundTruth {
 pub fn matches_ground_truth(client: &Client, truth: &GroundTruth) -> bool {
     client.replica.remotes().all(|remote| {
         truth.get(&remote.id) == Some(&(remote.x, remote.y))
-            && remote.shown()
+            && remote.is_shown
             && remote.vector == Vector::ZERO
             && remote.facing == Facing::Right
     })

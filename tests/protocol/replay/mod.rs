@@ -86,7 +86,7 @@ fn a_replay_causes_no_errors_or_violations() {
     shorten_pauses(&mut lines, PAUSE_MAX_MS);
     let (replay, clients) = replay_to_the_end(Replay::new(lines), &server);
     assert_eq!(clients.len(), 8);
-    let answered: u64 = clients.iter().map(|client| client.replica.own().answered()).sum();
+    let answered: u64 = clients.iter().map(|client| client.replica.own().answered).sum();
     assert_eq!(answered, replay.moves_sent);
     for client in &clients {
         assert_eq!(client.replica.duplicates(), [] as [u32; 0]);
@@ -133,7 +133,7 @@ fn bursts_after_stalls_of_two_seconds_lose_no_message() {
     let longest = lines.chunk_by(|a, b| a.at_ms == b.at_ms).map(<[Line]>::len).max().unwrap_or(0);
     assert!(longest >= 35, "the largest burst has only {longest} messages");
     let (replay, clients) = replay_to_the_end(Replay::new(lines), &server);
-    assert_eq!(clients[0].replica.own().answered(), replay.moves_sent);
+    assert_eq!(clients[0].replica.own().answered, replay.moves_sent);
     assert_eq!(server.count("rate_limited_total"), 0);
     assert_eq!(server.protocol_errors(), 0);
 }

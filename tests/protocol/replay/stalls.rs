@@ -150,10 +150,8 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
             }
             if now_ms >= stall.end + AGREED_MS {
                 // Between its steps the page draws its last position, while the server extrapolates.
-                let (stands, steps) = (
-                    game.world().vector(page.slot) == Vector::ZERO,
-                    page.replica.own().answered() > answered,
-                );
+                let (stands, steps) =
+                    (game.world().vector(page.slot) == Vector::ZERO, page.replica.own().answered > answered);
                 let distance = distance_by_page(&game, &page);
                 assert!(
                     !(stands || steps) || distance <= STEP,
@@ -163,7 +161,7 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
                     watched_from_ms.get_or_insert(now_ms - stall.end - AGREED_MS);
                 }
             }
-            answered = page.replica.own().answered();
+            answered = page.replica.own().answered;
             game.step(1, &mut metrics);
             game.begin_flush_round();
             while !game.viewers().is_flush_round_over() {

@@ -132,7 +132,7 @@ fn a_snapshot_corrects_a_missed_turn_and_drift() {
     poll_until(&mut clients, "the replica to show the other player's position", |clients| {
         clients[VIEWER].replica.remote(other).is_some_and(|remote| {
             let at = (f64::from(truth.0), f64::from(truth.1));
-            remote.shown() && remote.facing == Facing::Left && (remote.x, remote.y) == at
+            remote.is_shown && remote.facing == Facing::Left && (remote.x, remote.y) == at
         })
     });
 }

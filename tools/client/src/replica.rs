@@ -93,7 +93,7 @@ impl Replica {
 
     /// The viewer's id, once the first `GAME_STATE` has arrived.
     pub fn own_id(&self) -> Option<PlayerId> {
-        self.own.id()
+        self.own.id
     }
 
     /// The other players in view and the ghosts of players that left, by id, loaded or not.
@@ -108,7 +108,7 @@ impl Replica {
 
     /// The sprites visible on the screen, ghosts included.
     pub fn shown(&self) -> impl Iterator<Item = &RemotePlayer> {
-        self.remotes.values().filter(|remote| remote.shown())
+        self.remotes.values().filter(|remote| remote.is_shown)
     }
 
     /// Players, the viewer included, that have a permanent duplicate sprite on the screen.
@@ -157,16 +157,10 @@ impl Replica {
     ///
     /// The payload is invalid, which is also recorded as a violation.
     pub fn receive_payload(&mut self, now_ms: u64, payload: &[u8]) -> Result<ServerMessage, DecodeError> {
-        match ServerMessage::decode(payload) {
-            Ok(message) => {
-                self.receive(now_ms, &message);
-                Ok(message)
-            }
-            Err(error) => {
-                self.violated(Violation::Undecodable(error));
-                Err(error)
-            }
-        }
+        let message = ServerMessage::decode(payload)
+            .inspect_err(|error| self.violated(Violation::Undecodable(*error)))?;
+        self.receive(now_ms, &message);
+        Ok(message)
     }
 
     /// Applies one message that arrived at `now_ms`.
@@ -187,7 +181,7 @@ impl Replica {
                 self.about(*id, Violation::UnknownIdInAttack(*id), |remote| remote.attack(now_ms));
             }
             ServerMessage::Direction { id, facing } => {
-                self.about(*id, Violation::UnknownIdInDirection(*id), |remote| remote.turn(*facing));
+                self.about(*id, Violation::UnknownIdInDirection(*id), |remote| remote.facing = *facing);
             }
             ServerMessage::Movement { id, vector } => {
                 self.about(*id, Violation::UnknownIdInMovement(*id), |remote| remote.head(*vector));
@@ -203,7 +197,7 @@ impl Replica {
                 self.violated(Violation::ListedTwice(entry.id));
             }
         }
-        match self.own.id() {
+        match self.own.id {
             None => self.first_game_state(entries),
             Some(own_id) => {
                 self.check_first_sprite(entries, own_id);
@@ -232,7 +226,7 @@ impl Replica {
                 self.own.snap(entry.x, entry.y);
             } else if let Some(remote) = self.remotes.get_mut(&entry.id) {
                 remote.correct(entry);
-                remote.set_ghost(false);
+                remote.is_ghost = false;
             } else {
                 self.enter(entry);
             }
@@ -254,7 +248,7 @@ impl Replica {
 
     fn joined(&mut self, entry: &Entry) {
         self.check_position(entry.id, entry.x, entry.y);
-        if self.own.id() == Some(entry.id) {
+        if self.own.id == Some(entry.id) {
             self.violated(Violation::OwnIdJoined);
             self.duplicates.push(entry.id);
             return;
@@ -264,8 +258,8 @@ impl Replica {
             self.check_visible_max();
             return;
         };
-        let (loaded, ghost) = (remote.shown(), remote.is_ghost());
-        remote.set_ghost(false);
+        let (loaded, ghost) = (remote.is_shown, remote.is_ghost);
+        remote.is_ghost = false;
         if !loaded {
             self.duplicates.push(entry.id);
         }
@@ -276,11 +270,11 @@ impl Replica {
 
     fn left(&mut self, id: PlayerId) {
         match self.remotes.get_mut(&id) {
-            Some(remote) if !remote.is_ghost() => {
-                if remote.shown() {
+            Some(remote) if !remote.is_ghost => {
+                if remote.is_shown {
                     self.remotes.remove(&id);
                 } else {
-                    remote.set_ghost(true);
+                    remote.is_ghost = true;
                     let after_ms = self.now_ms - remote.entered_at_ms;
                     self.violated(Violation::LeftWhileLoading { id, after_ms });
                 }
@@ -291,7 +285,7 @@ impl Replica {
 
     fn move_ack(&mut self, id: PlayerId, x: u16, y: u16, sequence: u32) {
         self.check_position(id, x, y);
-        if self.own.id() != Some(id) {
+        if self.own.id != Some(id) {
             self.violated(Violation::AckForOtherPlayer(id));
         }
         if let Some(violation) = self.own.acknowledged(sequence, x, y) {
@@ -303,8 +297,8 @@ impl Replica {
     fn about(&mut self, id: PlayerId, unknown: Violation, apply: impl FnOnce(&mut RemotePlayer)) {
         match self.remotes.get_mut(&id) {
             Some(remote) => {
-                let ghost = remote.is_ghost();
-                if remote.shown() {
+                let ghost = remote.is_ghost;
+                if remote.is_shown {
                     apply(remote);
                 }
                 if ghost {
@@ -322,7 +316,7 @@ impl Replica {
 
     fn check_visible_max(&mut self) {
         let Some(visible_max) = self.options.visible_max else { return };
-        let visible = self.remotes.values().filter(|remote| !remote.is_ghost()).count();
+        let visible = self.remotes.values().filter(|remote| !remote.is_ghost).count();
         if visible > visible_max {
             self.violated(Violation::MoreThanVisibleMax { visible, visible_max });
         }

@@ -8,13 +8,16 @@ use crate::codec::{ClientMessage, PlayerId, Vector};
 /// The viewer's own player.
 #[derive(Clone, Debug)]
 pub struct OwnPlayer {
-    id: Option<PlayerId>,
+    /// The viewer's id, once the first `GAME_STATE` has arrived.
+    pub id: Option<PlayerId>,
+    /// Number of MOVEs that the server has acknowledged.
+    pub answered: u64,
+    /// The last ack: its sequence number and the player's position on the server, in world units.
+    pub last_answer: Option<(u32, u16, u16)>,
     prediction: Prediction,
     exceeds_rate: bool,
     unanswered: VecDeque<u32>,
-    answered: u64,
     highest_sent: Option<u32>,
-    last_answer: Option<(u32, u16, u16)>,
 }
 
 impl OwnPlayer {
@@ -28,11 +31,6 @@ impl OwnPlayer {
             highest_sent: None,
             last_answer: None,
         }
-    }
-
-    /// The viewer's id, once the first `GAME_STATE` has arrived.
-    pub fn id(&self) -> Option<PlayerId> {
-        self.id
     }
 
     /// The predicted position, in world units.
@@ -49,16 +47,6 @@ impl OwnPlayer {
     /// Sequence numbers of the MOVEs without an ack, in the order they were sent.
     pub fn missing_acks(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.unanswered.iter().copied()
-    }
-
-    /// Number of MOVEs that the server has acknowledged.
-    pub fn answered(&self) -> u64 {
-        self.answered
-    }
-
-    /// The last ack: its sequence number and the player's position on the server, in world units.
-    pub fn last_answer(&self) -> Option<(u32, u16, u16)> {
-        self.last_answer
     }
 
     pub(super) fn identify(&mut self, id: PlayerId, x: u16, y: u16) {

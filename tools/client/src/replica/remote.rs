@@ -26,8 +26,10 @@ pub struct RemotePlayer {
     pub entered_at_ms: u64,
     /// Time at which its sprite has loaded. Messages that arrive earlier are lost.
     pub loaded_at_ms: u64,
-    shown: bool,
-    ghost: bool,
+    /// Whether the sprite had loaded at the last [`Replica::advance`](super::Replica::advance).
+    pub is_shown: bool,
+    /// Whether the player has left and only its sprite remains on the screen.
+    pub is_ghost: bool,
     attack_ends_at_ms: Option<u64>,
 }
 
@@ -43,24 +45,10 @@ impl RemotePlayer {
             state: entry.state,
             entered_at_ms: now_ms,
             loaded_at_ms: now_ms + loading_ms,
-            shown: loading_ms == 0,
-            ghost: false,
+            is_shown: loading_ms == 0,
+            is_ghost: false,
             attack_ends_at_ms: None,
         }
-    }
-
-    /// Whether the sprite had loaded at the last [`Replica::advance`](super::Replica::advance).
-    pub fn shown(&self) -> bool {
-        self.shown
-    }
-
-    /// Whether the player has left and only its sprite remains on the screen.
-    pub fn is_ghost(&self) -> bool {
-        self.ghost
-    }
-
-    pub(super) fn set_ghost(&mut self, ghost: bool) {
-        self.ghost = ghost;
     }
 
     /// Extrapolates by the time since the last call, and ends a finished attack animation.
@@ -69,7 +57,7 @@ impl RemotePlayer {
         let side = f64::from(world_side);
         self.x = (self.x + f64::from(self.vector.dx()) * distance).clamp(0.0, side);
         self.y = (self.y + f64::from(self.vector.dy()) * distance).clamp(0.0, side);
-        self.shown = self.shown || now_ms >= self.loaded_at_ms;
+        self.is_shown = self.is_shown || now_ms >= self.loaded_at_ms;
         if self.attack_ends_at_ms.is_some_and(|end| now_ms >= end) {
             self.attack_ends_at_ms = None;
             self.state = self.walking_state();
@@ -83,10 +71,6 @@ impl RemotePlayer {
         self.facing = entry.facing;
         self.state = entry.state;
         self.attack_ends_at_ms = None;
-    }
-
-    pub(super) fn turn(&mut self, facing: Facing) {
-        self.facing = facing;
     }
 
     pub(super) fn attack(&mut self, now_ms: u64) {

@@ -18,7 +18,7 @@ pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;
 const MAKE_UP_NS_MAX: u64 = SECOND_NS;
 
 /// Payload of a close frame: code 1001 (going away), as from a closed tab.
-const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
+pub const GOING_AWAY: [u8; 2] = 1001u16.to_be_bytes();
 
 /// Messages of a player in one write: a turn and an action.
 const MESSAGES_PER_WRITE_MAX: usize = 2;
@@ -119,15 +119,9 @@ impl Load {
         self.write(index, &outgoing);
     }
 
-    pub(super) fn answer_ping(&mut self, index: usize, payload: &[u8]) {
-        let frame = masked(Opcode::Pong, payload, self.random.u32(..));
-        self.tally.frames_out += 1;
-        self.write(index, &frame);
-    }
-
-    /// Sends a close frame. The caller may wait for the server's.
-    pub(super) fn send_close(&mut self, index: usize) {
-        let frame = masked(Opcode::Close, &GOING_AWAY, self.random.u32(..));
+    /// Sends a pong or a close frame. After the latter, the caller may wait for the server's.
+    pub(super) fn send_control(&mut self, index: usize, opcode: Opcode, payload: &[u8]) {
+        let frame = masked(opcode, payload, self.random.u32(..));
         self.tally.frames_out += 1;
         self.write(index, &frame);
     }

@@ -129,19 +129,19 @@ impl Load {
     /// Handles the first snapshot: the client learns its id (the highest) and position, and starts to play.
     pub(super) fn enter(&mut self, index: usize, payload: &[u8], now_ns: u64) -> bool {
         let own = match ServerMessage::decode(payload) {
-            Ok(ServerMessage::GameState(entries)) => entries.into_iter().max_by_key(|entry| entry.id),
-            Ok(_) => {
-                self.fail(index, "the first message was not a GAME_STATE");
-                return false;
+            Ok(ServerMessage::GameState(entries)) => {
+                let own = entries.into_iter().max_by_key(|entry| entry.id);
+                own.ok_or_else(|| "the first GAME_STATE was empty".to_owned())
             }
-            Err(error) => {
-                self.fail(index, &format!("the first message: {error}"));
-                return false;
-            }
+            Ok(_) => Err("the first message was not a GAME_STATE".to_owned()),
+            Err(error) => Err(format!("the first message: {error}")),
         };
-        let Some(own) = own else {
-            self.fail(index, "the first GAME_STATE was empty");
-            return false;
+        let own = match own {
+            Ok(own) => own,
+            Err(reason) => {
+                self.fail(index, &reason);
+                return false;
+            }
         };
         let client = &mut self.clients[index];
         client.phase = Phase::Playing;
@@ -172,17 +172,17 @@ impl Load {
         let side = self.options.world_side;
         let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
         client.behaviour = behaviour;
-        let (generation, is_slow) = (client.connection.generation, client.is_slow);
+        let generation = client.connection.generation;
+        let mut plan = |due_ns, task| self.tasks.add(Entry { due_ns, client: index, generation, task });
         if !self.stage.is_active() {
             // All players are stopping, including one that joins late.
-            return self.tasks.add(Entry { due_ns: now_ns, client: index, generation, task: Task::Stop });
+            return plan(now_ns, Task::Stop);
         }
         if let Some(due_ns) = first_ns {
-            self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Play });
+            plan(due_ns, Task::Play);
         }
-        if is_slow {
-            let due_ns = now_ns + client.random.u64(..SLOW_READ_INTERVAL_NS);
-            self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Read });
+        if client.is_slow {
+            plan(now_ns + client.random.u64(..SLOW_READ_INTERVAL_NS), Task::Read);
         }
     }
 

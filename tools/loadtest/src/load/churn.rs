@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
+use game_client::frame::Opcode;
 use game_client::{ClientMessage, PlayerId};
 use serde::{Serialize, Serializer};
 
 use super::Load;
+use super::act::GOING_AWAY;
+use crate::client::Client;
 use crate::connection::Phase;
 use crate::measure::{Pending, Times, Window};
 use crate::named::named;
@@ -202,19 +205,13 @@ impl Load {
 
     /// Disconnects a random client that is not a viewer, and reconnects it immediately.
     fn reconnect_random_client(&mut self) {
-        let may_leave = |load: &Load, index: usize| {
-            let client = &load.clients[index];
-            client.phase == Phase::Playing && client.viewer.is_none()
-        };
-        let found = (0..ATTEMPTS).find_map(|_| {
-            let index = self.random.usize(..self.clients.len());
-            may_leave(self, index).then_some(index)
-        });
-        let Some(index) = found else { return };
+        let attempts = std::iter::repeat_with(|| self.random.usize(..self.clients.len())).take(ATTEMPTS);
+        let may_leave = |client: &Client| client.phase == Phase::Playing && client.viewer.is_none();
+        let Some(index) = attempts.into_iter().find(|&index| may_leave(&self.clients[index])) else { return };
         let kind = LeaveKind::ALL[self.random.usize(..5)];
         let now_ns = self.clock.now_ns();
         match kind {
-            LeaveKind::Close => self.send_close(index),
+            LeaveKind::Close => self.send_control(index, Opcode::Close, &GOING_AWAY),
             LeaveKind::Leave => self.send(index, &[ClientMessage::Leave], now_ns),
             LeaveKind::HangUp | LeaveKind::Vanish => {}
             LeaveKind::Reset | LeaveKind::Storm => self.clients[index].connection.reset(),

@@ -1,7 +1,7 @@
 //! Receiving: reads bytes on readiness, timestamps them at the read, and splits them into frames.
 
 use game_client::ServerMessage;
-use game_client::frame::Frame;
+use game_client::frame::{Frame, Opcode};
 
 use super::Load;
 use super::stage::Stage;
@@ -113,7 +113,7 @@ impl Load {
             }
             Frame::Ping(payload) => {
                 self.tally.frames_in[PING] += 1;
-                self.answer_ping(index, payload);
+                self.send_control(index, Opcode::Pong, payload);
                 true
             }
             Frame::Pong(_) => true,

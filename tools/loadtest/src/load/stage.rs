@@ -1,6 +1,9 @@
 //! The stages of a run.
 
+use game_client::frame::Opcode;
+
 use super::Load;
+use super::act::GOING_AWAY;
 use crate::behaviour::SECOND_NS;
 use crate::connection::Phase;
 use crate::measure::Window;
@@ -133,7 +136,7 @@ impl Load {
         self.enter_stage(Stage::Closing, now_ns + CLOSE_TIMEOUT_NS);
         for index in 0..self.clients.len() {
             if self.clients[index].phase == Phase::Playing {
-                self.send_close(index);
+                self.send_control(index, Opcode::Close, &GOING_AWAY);
                 self.connections.playing -= usize::from(self.clients[index].phase == Phase::Playing);
                 self.clients[index].phase = Phase::Closing;
             } else if self.clients[index].phase.is_arriving() {

@@ -1,6 +1,6 @@
 //! The verdict: problems of the run, and whether the generator kept up.
 
-use super::{Generator, Report, Violations};
+use super::{Report, Violations};
 
 /// Largest CPU use of a generator that keeps up, in cores.
 const CORES_MAX: f64 = 0.95;
@@ -85,46 +85,27 @@ impl Report {
     fn bottleneck(&self) -> (bool, String) {
         let own = &self.generator;
         let (lateness, ack) = (own.lateness.summary(), self.ack.summary());
-        let own_delay_ms = lateness.mean_ms + own.read_delay_ms;
-        let server_wait = self.server.wait_ratio.unwrap_or(0.0);
-        if own.cores > CORES_MAX {
-            let text = format!("with {:.2} cores used, the generator was the bottleneck", own.cores);
-            return (false, format!("{text}: {NOT_ONLY_THE_SERVER}"));
-        }
-        if own.postponed > 0 {
-            let text = format!(
-                "the generator was stopped: up to {:.1} s late, {} actions postponed",
-                lateness.max_ms / 1e3,
-                own.postponed
-            );
-            return (false, format!("{text}; {NOT_ONLY_THE_SERVER}"));
-        }
-        if own_delay_ms > OWN_DELAY_MS_MIN && own_delay_ms > OWN_PART_MAX * ack.mean_ms {
-            let text = format!(
-                "the generator was the bottleneck: {own_delay_ms:.2} ms of the mean round trip of {:.2} ms are its own",
-                ack.mean_ms
-            );
-            return (false, format!("{text}; {NOT_ONLY_THE_SERVER}"));
-        }
-        if server_wait > SERVER_WAIT_MAX {
+        let (read_delay_ms, server_wait) = (own.read_delay_ms, self.server.wait_ratio.unwrap_or(0.0));
+        let own_delay_ms = lateness.mean_ms + read_delay_ms;
+        let reason = if own.cores > CORES_MAX {
+            format!("with {:.2} cores used, the generator was the bottleneck", own.cores)
+        } else if own.postponed > 0 {
+            let (late_s, postponed) = (lateness.max_ms / 1e3, own.postponed);
+            format!("the generator was stopped: up to {late_s:.1} s late, {postponed} actions postponed")
+        } else if own_delay_ms > OWN_DELAY_MS_MIN && own_delay_ms > OWN_PART_MAX * ack.mean_ms {
+            let part = format!("{own_delay_ms:.2} ms of the mean round trip of {:.2} ms", ack.mean_ms);
+            format!("the generator was the bottleneck: {part} are its own")
+        } else if server_wait > SERVER_WAIT_MAX {
             let percent = server_wait * 100.0;
-            let text = format!(
-                "the machine was the bottleneck: the server had no processor {percent:.0} % of the time"
-            );
-            return (false, format!("{text}; {NOT_ONLY_THE_SERVER}"));
-        }
-        (true, kept_up(own))
+            format!("the machine was the bottleneck: the server had no processor {percent:.0} % of the time")
+        } else {
+            let late_ms = lateness.mean_ms;
+            let late =
+                format!("{late_ms:.2} ms late on average, and acks waited {read_delay_ms:.2} ms to be read");
+            return (true, format!("the generator kept up: {late}"));
+        };
+        (false, format!("{reason}; the times above are not only the server's"))
     }
-}
-
-const NOT_ONLY_THE_SERVER: &str = "the times above are not only the server's";
-
-fn kept_up(own: &Generator) -> String {
-    format!(
-        "the generator kept up: {:.2} ms late on average, and acks waited {:.2} ms to be read",
-        own.lateness.summary().mean_ms,
-        own.read_delay_ms
-    )
 }
 
 #[cfg(test)]
