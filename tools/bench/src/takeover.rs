@@ -11,7 +11,7 @@ use game_client::options::{CommandLine, Flag, Program, verdict};
 
 use crate::figures::{Judged, MIB, Run, losses, spread_text, values};
 use crate::judge::{Bound, Measured, missed};
-use crate::kernel::{descriptors, resident_bytes};
+use crate::kernel::{Usage, descriptors};
 use crate::machine::Occasion;
 use crate::process::{Process, log_file, tail};
 use crate::results::{folder, report};
@@ -141,7 +141,8 @@ fn measure(stage: &Stage, options: &Options, players: u64) -> Result<Outcome, Fa
         stage.interrupt.sleep(INTERVAL / 2)?;
         // The first takeover sets both values, each later one the second.
         for index in usize::from(takeover > 0)..2 {
-            memory_mib[index] = resident_bytes(server.process.id()).unwrap_or(0) as f64 / MIB;
+            memory_mib[index] =
+                Usage::of(server.process.id()).unwrap_or_default().resident_bytes as f64 / MIB;
             open[index] = descriptors(server.process.id()).unwrap_or(0);
         }
         stage.interrupt.sleep(INTERVAL / 2)?;

@@ -4,7 +4,7 @@
 //! server stalls. A sample of the clients, the viewers, keeps a replica of the world as the browser does.
 //! The replicas are compared with the true positions once all players stand still.
 //!
-//! The library shares its hostile peers with other tools. The other modules are private to the program.
+//! The library shares its hostile peers and its figures of processes with other tools. The other modules are private to the program.
 //!
 //! ```text
 //! main ──> options            parses the command line into validated options
@@ -26,7 +26,7 @@ mod client;
 mod connection;
 pub mod hostile;
 mod load;
-mod machine;
+pub mod machine;
 mod measure;
 mod named;
 mod observe;

@@ -21,6 +21,7 @@ pub struct Usage {
 
 impl Usage {
     /// Returns the CPU and waiting time since an earlier moment, and the memory at the later one.
+    #[must_use]
     pub fn since(&self, earlier: &Usage) -> Usage {
         let (cpu_s, waited_s) = (self.cpu_s - earlier.cpu_s, self.waited_s - earlier.waited_s);
         Usage { cpu_s, waited_s, ..*self }

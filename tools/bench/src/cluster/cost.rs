@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::local::{LocalCluster, NAMES, Node};
 use crate::figures::number;
-use crate::kernel::cpu_s;
+use crate::kernel::Usage;
 use crate::process::Process;
 use crate::stage::Stage;
 
@@ -26,7 +26,9 @@ fn totals(cluster: &LocalCluster<'_>) -> Result<[f64; 6], Failure> {
     let metrics = cluster.nodes.iter().map(|node| node.metrics().ok_or_else(|| silent(node)));
     let metrics: Vec<Json> = metrics.collect::<Result<_, _>>()?;
     let sum = |path: &str| metrics.iter().filter_map(|metrics| number(metrics, path)).sum::<f64>();
-    let cpu_s = |process: &Option<Process>| process.as_ref().and_then(|it| cpu_s(it.id())).unwrap_or(0.0);
+    let cpu_s = |process: &Option<Process>| {
+        process.as_ref().and_then(|it| Usage::of(it.id())).unwrap_or_default().cpu_s
+    };
     Ok([
         sum("/cpu_ns_total") / 1e9,
         cpu_s(&cluster.redis),

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use super::Plan;
 use crate::figures::{MIB, Run};
-use crate::kernel::{descriptors, resident_bytes, tcp_pages};
+use crate::kernel::{Usage, descriptors, tcp_pages};
 use crate::process::Process;
 use crate::stage::{Scratch, Server, Stage};
 
@@ -57,7 +57,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Measures a process; zeros for values that the kernel does not provide.
 fn footprint(pid: u32) -> Footprint {
-    let (resident, open) = (resident_bytes(pid).unwrap_or(0), descriptors(pid).unwrap_or(0));
+    let (resident, open) = (Usage::of(pid).unwrap_or_default().resident_bytes, descriptors(pid).unwrap_or(0));
     [resident as f64 / MIB, open as f64, (tcp_pages() * page_bytes()) as f64 / MIB]
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::figures::sum;
-use crate::kernel;
+use crate::kernel::{self, Usage};
 use crate::stage::Server;
 
 /// Columns of the process.
@@ -44,11 +44,12 @@ impl Sample {
     pub fn take(server: &Server, at_s: f64) -> Option<Sample> {
         let pid = server.process.id();
         let metrics = server.metrics().ok();
+        let usage = Usage::of(pid)?;
         let process = [
-            kernel::resident_bytes(pid)? as f64,
+            usage.resident_bytes as f64,
             kernel::descriptors(pid)? as f64,
             kernel::threads(pid)? as f64,
-            kernel::waited_s(pid),
+            usage.waited_s,
             kernel::stolen_s(),
         ];
         let own = metrics.as_ref().and_then(metrics_of).into_iter().flatten();
