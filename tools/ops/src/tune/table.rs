@@ -42,30 +42,3 @@ fn mark(setting: &KernelSetting) -> &'static str {
         (false, true) => "BAD",
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn setting(value: &str, recommended: &str, is_critical: bool) -> KernelSetting {
-        KernelSetting {
-            name: "net.core.somaxconn",
-            value: value.to_owned(),
-            recommended: recommended.to_owned(),
-            is_sufficient: value == recommended,
-            is_critical,
-            description: "the queue",
-        }
-    }
-
-    #[test]
-    fn columns_are_aligned_and_commands_follow_for_insufficient_settings() {
-        let text = show(&[setting("128", "4096", true), setting("8192", "8192", false)], 12_000);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[2], "     setting             value  recommended  meaning");
-        assert_eq!(lines[3], "BAD  net.core.somaxconn  128    4096         the queue");
-        assert_eq!(lines[4], "ok   net.core.somaxconn  8192   8192         the queue");
-        assert_eq!(lines.last(), Some(&"  sysctl -w net.core.somaxconn=4096"));
-        assert!(show(&[setting("1", "1", false)], 1).ends_with("Every setting is sufficient.\n"));
-    }
-}
