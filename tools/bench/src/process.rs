@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,9 +19,6 @@ const GRACE: Duration = Duration::from_secs(8);
 
 /// Number of output lines shown for a failed child.
 const TAIL_LINES: usize = 5;
-
-/// Number of captured children so far.
-static CAPTURES: AtomicU32 = AtomicU32::new(0);
 
 /// A running child. Dropping it sends SIGTERM, and SIGKILL after the grace period.
 #[derive(Debug)]
@@ -51,11 +47,7 @@ impl Process {
     /// # Errors
     /// As [`Process::start`], or no temporary file can be created.
     pub fn capture(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
-        // The file has no name once it is open, so nobody has to remove it.
-        let number = CAPTURES.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bench-{}-{number}", std::process::id()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-        fs::remove_file(&path)?;
+        let file = tempfile::tempfile()?;
         let mut process = Self::start(name, command.stdout(file.try_clone()?))?;
         process.output = Some(file);
         Ok(process)

@@ -2,12 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use game_client::console::progress;
 use game_client::http;
 use game_client::{Failure, Interrupt};
 use pixi_game_server::config::SETTINGS;
@@ -150,38 +148,6 @@ impl Stage {
         let mut load = self.start_load(server, flags)?;
         load.wait(&self.interrupt, LOAD_TIMEOUT)?;
         load.results()
-    }
-}
-
-/// A temporary folder, which is removed on drop.
-#[derive(Debug)]
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// Creates it. The name of the measurement becomes part of its own.
-    ///
-    /// # Errors
-    /// It can't be created.
-    pub fn new(name: &str) -> io::Result<Scratch> {
-        let folder = std::env::temp_dir().join(format!("pixi-bench-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Scratch(folder))
-    }
-}
-
-impl Deref for Scratch {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            progress(format_args!("{}: can't be removed: {error}", self.0.display()));
-        }
     }
 }
 

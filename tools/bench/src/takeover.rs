@@ -8,6 +8,7 @@ use std::time::Duration;
 use game_client::Failure;
 use game_client::console::progress;
 use game_client::options::{CommandLine, Flag, Program, verdict};
+use tempfile::TempDir;
 
 use crate::figures::{Judged, MIB, Run, losses, spread_text, values};
 use crate::judge::{Bound, Measured, missed};
@@ -15,7 +16,7 @@ use crate::kernel::{Usage, descriptors};
 use crate::machine::Occasion;
 use crate::process::{Process, log_file, tail};
 use crate::results::{folder, report};
-use crate::stage::{Scratch, Server, Stage};
+use crate::stage::{Server, Stage};
 
 const PROGRAM: Program<'_> = Program {
     name: "bench takeover",
@@ -110,8 +111,8 @@ fn bench(options: &Options) -> Result<bool, Failure> {
 
 /// Measures takeovers with this number of players.
 fn measure(stage: &Stage, options: &Options, players: u64) -> Result<Outcome, Failure> {
-    let scratch = Scratch::new("takeover")?;
-    let (socket, log) = (scratch.join("control.sock"), scratch.join("log"));
+    let scratch = TempDir::new()?;
+    let (socket, log) = (scratch.path().join("control.sock"), scratch.path().join("log"));
     let command = || {
         let mut command = stage.game();
         command.env("CONTROL_SOCKET", &socket).env("MAX_CONNECTIONS", "19400").env("LOG_LEVEL", "info");

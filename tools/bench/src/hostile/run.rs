@@ -11,12 +11,13 @@ use loadtest::hostile::attack::Attack;
 use pixi_game_server::server::driver::os::page_bytes;
 use serde::Serialize;
 use serde_json::Value as Json;
+use tempfile::TempDir;
 
 use super::Plan;
 use crate::figures::{MIB, Run};
 use crate::kernel::{Usage, descriptors, tcp_pages};
 use crate::process::Process;
-use crate::stage::{Scratch, Server, Stage};
+use crate::stage::{Server, Stage};
 
 /// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
 const PEERS_PATIENCE: Duration = Duration::from_secs(100);
@@ -83,7 +84,7 @@ fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
 /// The programs of the runs, and the servers' folder of static files.
 pub struct Bench {
     stage: Stage,
-    files: Scratch,
+    files: TempDir,
 }
 
 impl Bench {
@@ -92,8 +93,8 @@ impl Bench {
     /// # Errors
     /// A program is missing, or the folder can't be created.
     pub fn new() -> Result<Bench, Failure> {
-        let bench = Bench { stage: Stage::new()?, files: Scratch::new("hostile")? };
-        fs::write(bench.files.join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
+        let bench = Bench { stage: Stage::new()?, files: TempDir::new()? };
+        fs::write(bench.files.path().join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
         Ok(bench)
     }
 
@@ -142,7 +143,7 @@ impl Bench {
         let mut command = self.stage.game();
         command.env("LOG_LEVEL", "error");
         if plan.attack == Some(Attack::Slots) {
-            command.env("STATIC_DIR", &*self.files);
+            command.env("STATIC_DIR", self.files.path());
         }
         self.stage.start("pixi-game-server", &mut command, "/health", None)
     }

@@ -62,12 +62,6 @@ pub struct Soak<'a> {
     logs: PathBuf,
 }
 
-/// The running load.
-struct Load {
-    players: Process,
-    hostile: Option<Process>,
-}
-
 impl<'a> Soak<'a> {
     /// Locates the programs beside this one.
     ///
@@ -93,12 +87,12 @@ impl<'a> Soak<'a> {
         let mut server = self.stage.start("server", &mut command, "/health", Some(&log))?;
         self.stage.interrupt.sleep(START_PAUSE)?;
         run.descriptors_before = descriptors(server.process.id()).unwrap_or(0);
-        let mut load = self.start_load(&server)?;
-        match self.watch(&mut server, &mut load, csv, &mut run) {
+        let (mut players, hostile) = (self.start_players(&server)?, self.start_hostile(&server)?);
+        match self.watch(&mut server, &mut players, csv, &mut run) {
             Err(Failure::Interrupted) => run.is_interrupted = true,
             watched => {
-                watched?;
-                self.end_load(load, &mut run)?;
+                run.broken.extend(watched.err().map(|failure| failure.to_string()));
+                self.end_load(players, hostile, &mut run)?;
                 run.rest = self.rest(&server)?;
             }
         }
@@ -109,15 +103,17 @@ impl<'a> Soak<'a> {
         Ok(run)
     }
 
-    fn start_load(&self, server: &Server) -> Result<Load, Failure> {
+    fn start_players(&self, server: &Server) -> Result<Process, Failure> {
         let flags = format!("--pid {} {}", server.process.id(), self.options.load_flags());
         let mut command = self.stage.load_test(server.address, &flags);
         command.arg("--json").stderr(log_file(&self.logs.join("load.log"))?);
-        let players = Process::capture("loadtest", &mut command)?;
+        Process::capture("loadtest", &mut command)
+    }
+
+    fn start_hostile(&self, server: &Server) -> Result<Option<Process>, Failure> {
         let (peers, seconds) = (self.options.hostile, self.hostile_time().as_secs());
         let flags = format!("--peers {peers} --kinds all --duration {seconds}s");
-        let hostile = (peers > 0).then(|| self.stage.start_hostile(server.address, &flags)).transpose()?;
-        Ok(Load { players, hostile })
+        (peers > 0).then(|| self.stage.start_hostile(server.address, &flags)).transpose()
     }
 
     /// The duration of the hostile peers: until the end of the measurement.
@@ -125,78 +121,55 @@ impl<'a> Soak<'a> {
         self.options.lead() + self.options.duration
     }
 
-    /// Samples the server until the load test ends or a program fails.
+    /// Samples the server until the load test ends.
+    ///
+    /// # Errors
+    /// The server has ended, the load test does not end in time, or a signal interrupts.
     fn watch(
         &self,
         server: &mut Server,
-        load: &mut Load,
+        players: &mut Process,
         csv: &Path,
         run: &mut Observed,
     ) -> Result<(), Failure> {
+        let failed = |problem: &str| Failure::Failed(problem.to_owned());
         let mut csv = File::create(csv)?;
         writeln!(csv, "{}", Sample::heads())?;
         let started = Instant::now();
-        let deadline = self.hostile_time() + LOAD_PATIENCE;
-        loop {
-            let elapsed = started.elapsed();
-            let Some(sample) = Sample::take(server, elapsed.as_secs_f64()) else {
-                run.broken.push("the server has ended".to_owned());
-                return Ok(());
-            };
+        while started.elapsed() < self.hostile_time() + LOAD_PATIENCE {
+            let sample = Sample::take(server, started.elapsed().as_secs_f64());
+            let sample = sample.ok_or_else(|| failed("the server has ended"))?;
             writeln!(csv, "{}", sample.row())?;
             if run.samples.len().is_multiple_of(SAMPLES_PER_LINE) {
                 self.progress(&sample);
             }
             run.samples.push(sample);
-            self.check_hostile(load, elapsed, run)?;
-            if elapsed > deadline {
-                run.broken.push("the load test did not end in time".to_owned());
+            let next = POLL_INTERVAL * run.samples.len() as u32;
+            if players.wait(&self.stage.interrupt, next.saturating_sub(started.elapsed()))?.is_some() {
                 return Ok(());
             }
-            let next = POLL_INTERVAL * run.samples.len() as u32;
-            let pause = next.saturating_sub(started.elapsed());
-            let ended = self.stage.interrupt.wait_for(pause, || match server.process.status()? {
-                Some(status) => Err(Failure::Failed(format!("the server ended with {status}"))),
-                None => Ok(load.players.status()?),
-            });
-            match ended {
-                Ok(None) => {}
-                Ok(Some(_)) => return Ok(()),
-                Err(Failure::Failed(problem)) => {
-                    run.broken.push(problem);
-                    return Ok(());
-                }
-                Err(failure) => return Err(failure),
-            }
         }
-    }
-
-    /// Records that the hostile peers ended early, if they did.
-    fn check_hostile(&self, load: &mut Load, elapsed: Duration, run: &mut Observed) -> Result<(), Failure> {
-        let Some(hostile) = &mut load.hostile else { return Ok(()) };
-        if let Some(status) = hostile.status()? {
-            if elapsed + HOSTILE_PATIENCE < self.hostile_time() || !status.success() {
-                let after = elapsed.as_secs();
-                run.broken.push(format!("the hostile peers ended after {after} s with {status}"));
-            }
-            load.hostile = None;
-        }
-        Ok(())
+        Err(failed("the load test did not end in time"))
     }
 
     /// Waits for the hostile peers and reads the results of the load test.
-    fn end_load(&self, mut load: Load, run: &mut Observed) -> Result<(), Failure> {
+    fn end_load(
+        &self,
+        mut players: Process,
+        hostile: Option<Process>,
+        run: &mut Observed,
+    ) -> Result<(), Failure> {
         // After a failure, the soak does not wait for them.
         let patience = if run.broken.is_empty() { HOSTILE_PATIENCE } else { Duration::ZERO };
-        if let Some(hostile) = &mut load.hostile {
+        if let Some(mut hostile) = hostile {
             match hostile.wait(&self.stage.interrupt, patience)? {
                 Some(status) if status.success() => {}
                 Some(status) => run.broken.push(format!("the hostile peers ended with {status}")),
                 None => run.broken.push("the hostile peers did not end in time".to_owned()),
             }
         }
-        load.players.end()?;
-        if let Ok(results) = load.players.results() {
+        players.end()?;
+        if let Ok(results) = players.results() {
             if results["interrupted"] != false {
                 run.broken.push("the load test was interrupted".to_owned());
             }
