@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use game_client::Failure;
 use game_client::console::progress;
-use game_client::options::{CommandLine, Flag, Program, WholeSeconds, verdict};
+use game_client::options::{Bounds, CommandLine, Flag, Program, Value as _, WholeSeconds, verdict};
 use loadtest::hostile::attack::Attack;
 use loadtest::hostile::kind::Kind;
 use serde::Serialize;
@@ -113,7 +113,7 @@ fn options(line: &mut CommandLine<'_>) -> (Vec<Plan>, Option<PathBuf>) {
         attack,
         kinds,
     };
-    let selected = line.optional_with("kinds", |text, _| selected(text));
+    let selected = line.optional_with("kinds", selected);
     let selected = selected.unwrap_or_else(|| {
         let attacks = Attack::ALL.map(|attack| (Some(attack), String::new()));
         [(None, KINDS.to_owned())].into_iter().chain(attacks).collect()
@@ -122,17 +122,15 @@ fn options(line: &mut CommandLine<'_>) -> (Vec<Plan>, Option<PathBuf>) {
 }
 
 /// Parses a list into series: one for all its kinds together, and one for each attack.
-fn selected(text: &str) -> Result<Vec<(Option<Attack>, String)>, String> {
-    let allowed = || {
-        let (kinds, attacks) = (Kind::ALL.map(Kind::name), Attack::ALL.map(Attack::name));
-        format!("all or a list of {}, {}", kinds.join(", "), attacks.join(", "))
-    };
+fn selected(text: &str, bounds: Bounds) -> Result<Vec<(Option<Attack>, String)>, String> {
+    let allowed = |_| format!("all or a list of {}, {}", Kind::names(), Attack::names());
     let names = text.split(',').map(str::trim);
-    let (attacks, kinds): (Vec<&str>, Vec<&str>) = names.partition(|name| Attack::named(name).is_some());
+    let (attacks, kinds): (Vec<&str>, Vec<&str>) =
+        names.partition(|name| Attack::parse(name, bounds).is_ok());
     let mut series = Vec::new();
     if !kinds.is_empty() {
         let kinds = kinds.join(",");
-        Kind::list(&kinds).ok_or_else(allowed)?;
+        Kind::list(&kinds, bounds).map_err(allowed)?;
         series.push((None, kinds));
     }
     let is_selected = |attack: &Attack| text == "all" || attacks.contains(&attack.name());

@@ -1,6 +1,6 @@
 //! Enums whose variants have names: on the command line, in reports and in results.
 
-/// Declares an enum with `ALL`, `name` and `named`. It is serialized as its name.
+/// Declares an enum with `ALL`, `name` and `names`. It is serialized as its name, and parsed as a value of a flag.
 macro_rules! named {
     ($(#[$meta:meta])* pub enum $Enum:ident { $($(#[$doc:meta])* $Variant:ident = $name:literal,)* }) => {
         $(#[$meta])*
@@ -16,16 +16,16 @@ macro_rules! named {
                 match self { $($Enum::$Variant => $name),* }
             }
 
-            /// Returns the variant of this name.
-            #[allow(dead_code, reason = "not every enum is parsed")]
-            pub fn named(name: &str) -> Option<$Enum> {
-                $Enum::ALL.into_iter().find(|variant| variant.name() == name)
-            }
-
             /// Returns all names as a list for a sentence.
-            #[allow(dead_code, reason = "not every enum is parsed")]
             pub fn names() -> String {
                 [$($name),*].join(", ")
+            }
+        }
+
+        impl game_client::options::Value for $Enum {
+            fn parse(text: &str, _: game_client::options::Bounds) -> Result<$Enum, String> {
+                let named = $Enum::ALL.into_iter().find(|variant| variant.name() == text);
+                named.ok_or_else(|| format!("one of {}", $Enum::names()))
             }
         }
     };

@@ -12,13 +12,13 @@ use crate::behaviour::{Kind, Profile};
 
 /// Default number of connections per source address. An address has 28,000 ports. Ports of closed connections stay in
 /// `TIME_WAIT` for a minute. Once half of all ports are taken, the kernel needs milliseconds to find a free one.
-const CONNECTIONS_PER_ADDRESS: usize = 2_000;
+const CONNECTIONS_PER_ADDRESS: u32 = 2_000;
 
 /// Time a port of a closed connection stays in `TIME_WAIT`, in seconds.
 const PORT_REST_S: f64 = 60.0;
 
 /// Most source addresses.
-const ADDRESSES_MAX: usize = 250;
+const ADDRESSES_MAX: u32 = 250;
 
 /// A valid set of options. The report repeats them.
 #[derive(Clone, Debug, Serialize)]
@@ -130,8 +130,9 @@ pub fn read(line: &mut CommandLine<'_>) -> Options {
     let reconnects_per_s = line.value("reconnects-per-second");
     let storm_at = line.optional("storm-at");
     let storm_clients = storm_clients(line, storm_at.is_some(), clients);
-    let connections = clients + storm_clients + (reconnects_per_s * PORT_REST_S) as usize;
-    let source_addresses = source_addresses(line, &server, connections);
+    let connections = (clients + storm_clients) as u32 + (reconnects_per_s * PORT_REST_S) as u32;
+    let source_addresses =
+        source_addresses(line, &server, (1 + connections / CONNECTIONS_PER_ADDRESS).min(ADDRESSES_MAX));
     Options {
         server,
         clients,
@@ -160,37 +161,27 @@ pub fn read(line: &mut CommandLine<'_>) -> Options {
 
 /// Returns the number of clients that a storm disconnects: all by default, none without a storm.
 fn storm_clients(line: &mut CommandLine<'_>, has_storm: bool, clients: usize) -> usize {
-    let asked: Option<usize> = line.optional("storm-clients");
-    match asked {
-        Some(_) if !has_storm => {
-            line.reject("storm-clients", "only with --storm-at");
-            0
-        }
-        Some(count) => count.min(clients),
-        None if has_storm => clients,
-        None => 0,
+    if !has_storm {
+        line.reject("storm-clients", "only with --storm-at");
+        return 0;
     }
+    line.optional("storm-clients").unwrap_or(clients).min(clients)
 }
 
-/// Returns the given number of source addresses. The default suffices for several runs in a row, if the server is on
-/// loopback.
-fn source_addresses(line: &mut CommandLine<'_>, server: &Target, connections: usize) -> u32 {
-    let asked: Option<u32> = line.optional("source-addresses");
-    match asked {
-        Some(count) if count > 0 && !server.is_loopback() => {
-            let target = &server.authority;
-            line.reject("source-addresses", &format!("only for a server on 127.0.0.0/8, not {target}"));
-            0
-        }
-        Some(count) => count,
-        None if server.is_loopback() => (1 + connections / CONNECTIONS_PER_ADDRESS).min(ADDRESSES_MAX) as u32,
-        None => 0,
+/// Returns the given number of source addresses, by default `loopback` for a server on loopback, and otherwise 0.
+pub fn source_addresses(line: &mut CommandLine<'_>, server: &Target, loopback: u32) -> u32 {
+    let default = if server.is_loopback() { loopback } else { 0 };
+    let count = line.optional("source-addresses").unwrap_or(default);
+    if count > 0 && !server.is_loopback() {
+        let target = &server.authority;
+        line.reject("source-addresses", &format!("only for a server on 127.0.0.0/8, not {target}"));
     }
+    count
 }
 
 /// Reads the kind of players and its parameters. Their defaults differ for a mix.
 fn profile(line: &mut CommandLine<'_>) -> Profile {
-    let kind: Kind = line.value_with("profile", kind);
+    let kind: Kind = line.value("profile");
     let mut parameter = |flag, owner: Kind, default: f64, mixed: f64| {
         if kind == owner || kind == Kind::Mixed {
             return Some(line.optional(flag).unwrap_or(if kind == owner { default } else { mixed }));
@@ -200,10 +191,6 @@ fn profile(line: &mut CommandLine<'_>) -> Profile {
     };
     let moves_per_s = parameter("moves-per-second", Kind::Seed, 10.0, 2.0);
     Profile { kind, moves_per_s, moving: parameter("moving", Kind::Player, 0.8, 0.2) }
-}
-
-fn kind(text: &str, _: Bounds) -> Result<Kind, String> {
-    Kind::named(text).ok_or_else(|| format!("one of {}", Kind::names()))
 }
 
 fn move_bytes(text: &str, _: Bounds) -> Result<u8, String> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use game_client::options::{Bounds, Value as _};
+
 use crate::named::named;
 
 named! {
@@ -30,12 +32,17 @@ named! {
 
 impl Kind {
     /// Parses a list such as `deaf,silent`; returns each kind once, in the order of [`Kind::ALL`]. `all` means all kinds.
-    pub fn list(text: &str) -> Option<Vec<Kind>> {
+    ///
+    /// # Errors
+    /// Describes the allowed values.
+    pub fn list(text: &str, bounds: Bounds) -> Result<Vec<Kind>, String> {
         if text == "all" {
-            return Some(Kind::ALL.to_vec());
+            return Ok(Kind::ALL.to_vec());
         }
-        let wanted: Option<BTreeSet<Kind>> = text.split(',').map(|name| Kind::named(name.trim())).collect();
-        Some(wanted?.into_iter().collect())
+        let wanted = text.split(',').map(|name| Kind::parse(name.trim(), bounds));
+        let wanted: Result<BTreeSet<Kind>, String> = wanted.collect();
+        let allowed = |_| format!("all, or a comma-separated list of {}", Kind::names());
+        wanted.map(|kinds| kinds.into_iter().collect()).map_err(allowed)
     }
 
     /// Whether it reads nothing after the upgrade.
@@ -55,11 +62,11 @@ mod tests {
 
     #[test]
     fn lists_are_parsed_without_duplicates() {
-        assert_eq!(Kind::list("all"), Some(Kind::ALL.to_vec()));
-        assert_eq!(Kind::list("silent, slow-heads,silent"), Some(vec![Kind::SlowHeads, Kind::Silent]));
+        let list = |text: &str| Kind::list(text, (0.0, 0.0)).ok();
+        assert_eq!(list("all"), Some(Kind::ALL.to_vec()));
+        assert_eq!(list("silent, slow-heads,silent"), Some(vec![Kind::SlowHeads, Kind::Silent]));
         for text in ["", "all,silent", "silent,", "polite"] {
-            assert_eq!(Kind::list(text), None, "{text}");
+            assert_eq!(list(text), None, "{text}");
         }
-        assert_eq!(Kind::list(&Kind::names()), Some(Kind::ALL.to_vec()));
     }
 }

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use game_client::console;
 use game_client::endpoint::Target;
-use game_client::options::{Bounds, CommandLine, Flag};
+use game_client::options::{CommandLine, Flag};
 
 use super::attack::Attack;
 use super::kind::Kind;
+use crate::options::source_addresses;
 
 const DAY_S: f64 = 86_400.0;
+
+/// Default number of source addresses, which leaves every address enough ports.
+const SOURCE_ADDRESSES: u32 = 250;
 
 /// Target, behavior and duration.
 #[derive(Clone, Debug)]
@@ -70,37 +74,18 @@ pub fn about() -> String {
 /// Reads the options. An invalid value becomes a problem of the line.
 pub fn read(line: &mut CommandLine<'_>) -> Options {
     let server: Target = line.value("server");
-    let attack = line.optional_with("attack", attack);
+    let attack: Option<Attack> = line.optional("attack");
     Options {
         peers: line.optional("peers").unwrap_or_else(|| attack.map_or(2_000, Attack::peers)),
         attack,
         download: line.is_given("download").then(|| line.text("download").to_owned()),
-        kinds: line.value_with("kinds", kinds),
+        kinds: line.value_with("kinds", Kind::list),
         duration: line.value("duration"),
         connect_rate: line.value("connect-rate"),
         flood_rate: line.value("flood-rate"),
-        source_addresses: source_addresses(line, &server),
+        source_addresses: source_addresses(line, &server, SOURCE_ADDRESSES),
         seed: line.value("seed"),
         json: line.is_given("json"),
         server,
     }
-}
-
-fn kinds(text: &str, _: Bounds) -> Result<Vec<Kind>, String> {
-    Kind::list(text).ok_or_else(|| format!("all, or a comma-separated list of {}", Kind::names()))
-}
-
-fn attack(text: &str, _: Bounds) -> Result<Attack, String> {
-    Attack::named(text).ok_or_else(|| format!("one of {}", Attack::names()))
-}
-
-/// Returns the number of source addresses. The default for loopback leaves every address enough ports.
-fn source_addresses(line: &mut CommandLine<'_>, server: &Target) -> u32 {
-    let default = if server.is_loopback() { 250 } else { 0 };
-    let count = line.optional("source-addresses").unwrap_or(default);
-    if count > 0 && !server.is_loopback() {
-        let target = &server.authority;
-        line.reject("source-addresses", &format!("only for a server on 127.0.0.0/8, and {target} is not"));
-    }
-    count
 }
