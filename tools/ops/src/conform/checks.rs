@@ -7,15 +7,6 @@ mod together;
 
 use std::net::SocketAddr;
 
-/// Importance of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// The game's client or the operators of a server depend on the behavior.
-    Contract,
-    /// Promised by this project beyond the behavior of earlier servers.
-    Promise,
-}
-
 /// Runs a check; the error describes the actual behavior.
 type Ask = fn(SocketAddr) -> Result<(), String>;
 
@@ -25,20 +16,19 @@ pub struct Check {
     pub part: &'static str,
     /// The required behavior.
     pub name: &'static str,
-    /// Importance.
-    pub weight: Weight,
-    /// Runs the check; the error describes the actual behavior.
+    /// Whether the game's client or the operators of a server depend on it. Otherwise, this project promises it beyond the
+    /// behavior of earlier servers.
+    pub is_needed: bool,
+    /// Runs the check.
     pub ask: Ask,
 }
 
-/// Returns a check of behavior that clients or operators depend on.
 const fn needed(part: &'static str, name: &'static str, ask: Ask) -> Check {
-    Check { part, name, weight: Weight::Contract, ask }
+    Check { part, name, is_needed: true, ask }
 }
 
-/// Returns a check of a promise of this project.
 const fn promised(part: &'static str, name: &'static str, ask: Ask) -> Check {
-    Check { part, name, weight: Weight::Promise, ask }
+    Check { part, name, is_needed: false, ask }
 }
 
 /// Returns all checks, in the order in which a client depends on them.

@@ -9,14 +9,17 @@ use game_client::endpoint::{self, Server};
 use game_client::text::printable;
 use serde_json::{Value as Json, json};
 
-use super::checks::{self, Check, Weight};
+use super::checks::{self, Check};
 use super::player::PATIENCE;
+
+/// The result of a check; an error describes the actual behavior.
+type Outcome = Result<(), String>;
 
 /// The results of one server, a column of the table.
 pub struct Column {
     name: String,
-    /// In the order of [`checks::all`]; an error describes the actual behavior.
-    results: Vec<Result<(), String>>,
+    /// In the order of [`checks::all`].
+    results: Vec<Outcome>,
 }
 
 impl Column {
@@ -32,10 +35,14 @@ impl Column {
         self.results.iter().all(Result::is_ok)
     }
 
-    fn count(&self, weight: Weight) -> (usize, usize) {
-        let of_weight = checks::all().zip(&self.results).filter(|(check, _)| check.weight == weight);
-        let results: Vec<bool> = of_weight.map(|(_, result)| result.is_ok()).collect();
-        (results.iter().filter(|is_ok| **is_ok).count(), results.len())
+    fn rows(&self) -> impl Iterator<Item = (&'static Check, &Outcome)> {
+        checks::all().zip(&self.results)
+    }
+
+    /// Returns how many checks of a kind passed, of how many.
+    fn count(&self, is_needed: bool) -> String {
+        let of_kind = || self.rows().filter(|(check, _)| check.is_needed == is_needed);
+        format!("{} of {}", of_kind().filter(|(_, result)| result.is_ok()).count(), of_kind().count())
     }
 }
 
@@ -48,10 +55,10 @@ fn reach(server: &Server) -> Result<SocketAddr, String> {
     stream.and_then(|stream| stream.peer_addr()).map_err(|error| unreachable(error.to_string()))
 }
 
-fn rows(columns: &[Column]) -> impl Iterator<Item = (&'static Check, Vec<&Result<(), String>>)> {
-    checks::all()
-        .enumerate()
-        .map(|(index, check)| (check, columns.iter().map(|column| &column.results[index]).collect()))
+/// Returns each check with its results on all servers.
+fn rows(columns: &[Column]) -> impl Iterator<Item = (&'static Check, Vec<&Outcome>)> {
+    let results = |index: usize| columns.iter().map(|column| &column.results[index]).collect();
+    checks::all().enumerate().map(move |(index, check)| (check, results(index)))
 }
 
 /// Formats the results as a table. Marks promises, which older servers need not keep.
@@ -60,59 +67,48 @@ pub fn table(columns: &[Column]) -> String {
     let checks = checks::all().map(|check| check.name.len()).max().unwrap_or(0);
     let width = columns.iter().map(|column| column.name.len()).fold(4, usize::max);
     let mut line = |part: &str, name: &str, cells: &[&str]| {
-        let mut row = format!("{part:<9} {name:<checks$}   ");
-        for cell in cells {
-            let _ = write!(row, "  {cell:<width$}");
-        }
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:<width$}")).collect();
+        let row = format!("{part:<9} {name:<checks$}     {}", cells.join("  "));
         let _ = writeln!(text, "{}", row.trim_end());
     };
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     line("", "", &names);
     for (check, results) in rows(columns) {
-        let mark = if check.weight == Weight::Promise { " *" } else { "" };
-        let cells: Vec<&str> =
-            results.iter().map(|result| if result.is_ok() { "yes" } else { "NO" }).collect();
-        line(check.part, &format!("{}{mark}", check.name), &cells);
+        let mark = if check.is_needed { "" } else { " *" };
+        let cells = results.iter().map(|result| if result.is_ok() { "yes" } else { "NO" });
+        line(check.part, &format!("{}{mark}", check.name), &cells.collect::<Vec<_>>());
     }
     text += "\n* beyond what the client needs\n";
     for column in columns {
-        let ((kept, contract), (promised, promises)) =
-            (column.count(Weight::Contract), column.count(Weight::Promise));
-        let _ = writeln!(
-            text,
-            "\n{}: {kept} of {contract} that the client needs, {promised} of {promises} beyond",
-            column.name
-        );
-        for (check, result) in checks::all().zip(&column.results) {
+        let (name, needed, beyond) = (&column.name, column.count(true), column.count(false));
+        let _ = writeln!(text, "\n{name}: {needed} that the client needs, {beyond} beyond");
+        for (check, result) in column.rows() {
             if let Err(found) = result {
                 let _ = writeln!(text, "  {}: {}", check.name, printable(found));
             }
         }
     }
-    if let [one, others @ ..] = columns
-        && !others.is_empty()
-    {
-        let differing = rows(columns)
-            .filter(|(_, results)| results.iter().any(|result| result.is_ok() != results[0].is_ok()));
-        let _ = writeln!(text, "\n{} checks differ from {}", differing.count(), one.name);
+    if columns.len() > 1 {
+        let differs = |(_, results): &(_, Vec<&Outcome>)| {
+            results.iter().any(|result| result.is_ok() != results[0].is_ok())
+        };
+        let differing = rows(columns).filter(differs).count();
+        let _ = writeln!(text, "\n{differing} checks differ from {}", columns[0].name);
     }
     text
 }
 
 /// Formats the results as JSON.
 pub fn json(columns: &[Column]) -> String {
-    let checks: Vec<Json> = rows(columns)
-        .map(|(check, results)| {
-            let found = results.iter().map(|result| result.as_ref().err());
-            json!({
-                "part": check.part,
-                "name": check.name,
-                "needed": check.weight == Weight::Contract,
-                "passed": results.iter().map(|result| result.is_ok()).collect::<Vec<_>>(),
-                "found": found.collect::<Vec<_>>(),
-            })
+    let check = |(check, results): (&Check, Vec<&Outcome>)| {
+        json!({
+            "part": check.part,
+            "name": check.name,
+            "needed": check.is_needed,
+            "passed": results.iter().map(|result| result.is_ok()).collect::<Vec<_>>(),
+            "found": results.iter().map(|result| result.as_ref().err()).collect::<Vec<_>>(),
         })
-        .collect();
+    };
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    format!("{:#}\n", json!({ "servers": names, "checks": checks }))
+    format!("{:#}\n", json!({ "servers": names, "checks": rows(columns).map(check).collect::<Vec<Json>>() }))
 }
