@@ -29,8 +29,6 @@ pub struct Peer {
     pub outbox: Vec<u8>,
     /// Whether the socket may accept more bytes.
     pub writable: bool,
-    /// Whether it is in the list of peers with pending writes.
-    pub is_listed: bool,
     /// Whether it is closed once everything is written.
     pub is_leaving: bool,
 }
@@ -48,15 +46,7 @@ enum Frame {
 impl Peer {
     /// Returns a newly accepted connection.
     pub fn new(stream: TcpStream) -> Peer {
-        Peer {
-            stream,
-            id: None,
-            inbox: Vec::new(),
-            outbox: Vec::new(),
-            writable: true,
-            is_listed: false,
-            is_leaving: false,
-        }
+        Peer { stream, id: None, inbox: Vec::new(), outbox: Vec::new(), writable: true, is_leaving: false }
     }
 
     /// Reads once. Returns the number of bytes, or `None` if the read would block.

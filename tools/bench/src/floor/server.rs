@@ -50,7 +50,6 @@ pub struct Floor {
     /// Clients left to flush in this round, and the slab key of the next one.
     round_left: usize,
     round_key: usize,
-    listed: Vec<usize>,
     scratch: Vec<u8>,
     reads: u64,
     writes: u64,
@@ -80,7 +79,6 @@ impl Floor {
             flushes_owed: 0.0,
             round_left: 0,
             round_key: 0,
-            listed: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES],
             reads: 0,
             writes: 0,
@@ -112,7 +110,9 @@ impl Floor {
                 self.dispatch(event);
             }
             self.accept();
-            self.write_listed();
+            for event in &events {
+                self.write_acks(event.token());
+            }
             self.tick_if_due()?;
             self.write_slice();
         }
@@ -127,7 +127,6 @@ impl Floor {
                     && let Some(peer) = self.peers.get_mut(key)
                 {
                     peer.writable = true;
-                    self.list_if_waiting(key);
                 }
                 let ended = event.is_read_closed() || event.is_error();
                 if event.is_readable() || ended {
@@ -154,9 +153,8 @@ impl Floor {
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };
-            match result {
-                Ok(()) => self.list_if_waiting(key),
-                Err(_) => drop(self.peers.try_remove(key)),
+            if result.is_err() {
+                self.peers.try_remove(key);
             }
         }
         self.scratch = scratch;
@@ -207,16 +205,6 @@ impl Floor {
         Ok(())
     }
 
-    fn list_if_waiting(&mut self, key: usize) {
-        if let Some(peer) = self.peers.get_mut(key)
-            && !peer.outbox.is_empty()
-            && !peer.is_listed
-        {
-            peer.is_listed = true;
-            self.listed.push(key);
-        }
-    }
-
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BUDGET {
             if !self.listener_ready {
@@ -240,22 +228,16 @@ impl Floor {
         }
     }
 
-    /// Writes the acks of this batch.
-    fn write_listed(&mut self) {
-        let mut listed = std::mem::take(&mut self.listed);
-        for key in listed.drain(..) {
-            let Some(peer) = self.peers.get_mut(key) else { continue };
-            peer.is_listed = false;
-            if !peer.writable {
-                continue;
-            }
-            self.writes += 1;
-            let is_over = peer.write_outbox().is_err() || (peer.is_leaving && peer.outbox.is_empty());
-            if is_over {
-                self.peers.remove(key);
-            }
+    /// Writes the acks of a client for the MOVEs of this batch, and what an earlier write has left.
+    fn write_acks(&mut self, Token(key): Token) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.writable && !peer.outbox.is_empty())
+        else {
+            return;
+        };
+        self.writes += 1;
+        if peer.write_outbox().is_err() || (peer.is_leaving && peer.outbox.is_empty()) {
+            self.peers.remove(key);
         }
-        self.listed = listed;
     }
 
     /// Makes a share of the clients due for a flush in every tick.
