@@ -2,8 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,10 @@ impl Process {
     /// # Errors
     /// As [`Process::start`], or no temporary file can be created.
     pub fn capture(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
-        let file = tempfile::tempfile()?;
+        // The file has no name once it is open, so it needs no removal.
+        let folder = Scratch::new()?;
+        let file = File::options().read(true).write(true).create_new(true).open(folder.0.join("output"))?;
+        drop(folder);
         let mut process = Self::start(name, command.stdout(file.try_clone()?))?;
         process.output = Some(file);
         Ok(process)
@@ -127,6 +131,32 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             progress(format_args!("{} (process {}) can't be ended: {error}", self.name, self.id()));
+        }
+    }
+}
+
+/// A temporary folder, which is removed on drop.
+#[derive(Debug)]
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    /// Creates it.
+    ///
+    /// # Errors
+    /// It can't be created.
+    pub fn new() -> io::Result<Scratch> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(format!("pixi-bench-{process}-{number}"));
+        fs::create_dir_all(&folder)?;
+        Ok(Scratch(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            progress(format_args!("{}: can't be removed: {error}", self.0.display()));
         }
     }
 }

@@ -8,13 +8,12 @@ use std::time::Duration;
 use game_client::Failure;
 use game_client::console::progress;
 use game_client::options::{CommandLine, Flag, Program, verdict};
-use tempfile::TempDir;
 
 use crate::figures::{Judged, MIB, Run, losses, spread_text, values};
 use crate::judge::{Bound, Measured, missed};
 use crate::kernel::{Usage, descriptors};
 use crate::machine::Occasion;
-use crate::process::{Process, log_file, tail};
+use crate::process::{Process, Scratch, log_file, tail};
 use crate::results::{folder, report};
 use crate::stage::{Server, Stage};
 
@@ -111,8 +110,8 @@ fn bench(options: &Options) -> Result<bool, Failure> {
 
 /// Measures takeovers with this number of players.
 fn measure(stage: &Stage, options: &Options, players: u64) -> Result<Outcome, Failure> {
-    let scratch = TempDir::new()?;
-    let (socket, log) = (scratch.path().join("control.sock"), scratch.path().join("log"));
+    let scratch = Scratch::new()?;
+    let (socket, log) = (scratch.0.join("control.sock"), scratch.0.join("log"));
     let command = || {
         let mut command = stage.game();
         command.env("CONTROL_SOCKET", &socket).env("MAX_CONNECTIONS", "19400").env("LOG_LEVEL", "info");

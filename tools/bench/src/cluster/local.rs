@@ -10,9 +10,8 @@ use game_client::{Failure, http};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
-use crate::process::{Process, log_file};
+use crate::process::{Process, Scratch, log_file};
 use crate::stage::{Stage, free_ports, local, responds};
 
 /// Names of the nodes, as in the balancer's configuration; also the maximum number of nodes.
@@ -48,7 +47,7 @@ pub struct Node {
 #[derive(Debug)]
 pub struct LocalCluster<'a> {
     stage: &'a Stage,
-    logs: TempDir,
+    logs: Scratch,
     port: u16,
     redis_port: u16,
     /// Redis, unless it was stopped.
@@ -68,7 +67,7 @@ impl LocalCluster<'_> {
     /// # Panics
     /// Never: enough ports are requested.
     pub fn start(stage: &Stage, count: usize, port: Option<u16>) -> Result<LocalCluster<'_>, Failure> {
-        let logs = TempDir::new()?;
+        let logs = Scratch::new()?;
         let mut free = free_ports(2 + 2 * NAMES.len())?.into_iter();
         let mut next = || free.next().expect("two ports, and two for each node");
         let (port, redis_port) = (port.unwrap_or_else(&mut next), next());
@@ -100,7 +99,7 @@ impl LocalCluster<'_> {
 
     /// Folder of the logs.
     pub fn logs(&self) -> &Path {
-        self.logs.path()
+        &self.logs.0
     }
 
     /// Number of players on all nodes that respond.
@@ -115,7 +114,7 @@ impl LocalCluster<'_> {
     pub fn start_redis(&mut self) -> Result<(), Failure> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.redis_port.to_string()]);
-        command.args(["--save", "", "--appendonly", "no"]).current_dir(&self.logs);
+        command.args(["--save", "", "--appendonly", "no"]).current_dir(&self.logs.0);
         command.stdin(Stdio::null()).stdout(log_file(&self.log_of("redis"))?);
         self.redis = Some(Process::start("redis-server", &mut command)?);
         let address = local(self.redis_port);
@@ -154,7 +153,7 @@ impl LocalCluster<'_> {
     }
 
     fn log_of(&self, name: &str) -> PathBuf {
-        self.logs.path().join(format!("{name}.log"))
+        self.logs.0.join(format!("{name}.log"))
     }
 
     fn start_proxy(&mut self) -> Result<(), Failure> {

@@ -11,12 +11,11 @@ use loadtest::hostile::attack::Attack;
 use pixi_game_server::server::driver::os::page_bytes;
 use serde::Serialize;
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
 use super::Plan;
 use crate::figures::{MIB, Run};
 use crate::kernel::{Usage, descriptors, tcp_pages};
-use crate::process::Process;
+use crate::process::{Process, Scratch};
 use crate::stage::{Server, Stage};
 
 /// Maximum time until the hostile peers are connected, and until the server has closed them; exceeds every timeout of the server.
@@ -84,7 +83,7 @@ fn most_while<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Footprint) {
 /// The programs of the runs, and the servers' folder of static files.
 pub struct Bench {
     stage: Stage,
-    files: TempDir,
+    files: Scratch,
 }
 
 impl Bench {
@@ -93,8 +92,8 @@ impl Bench {
     /// # Errors
     /// A program is missing, or the folder can't be created.
     pub fn new() -> Result<Bench, Failure> {
-        let bench = Bench { stage: Stage::new()?, files: TempDir::new()? };
-        fs::write(bench.files.path().join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
+        let bench = Bench { stage: Stage::new()?, files: Scratch::new()? };
+        fs::write(bench.files.0.join(DOWNLOAD), vec![b'.'; DOWNLOAD_BYTES])?;
         Ok(bench)
     }
 
@@ -143,7 +142,7 @@ impl Bench {
         let mut command = self.stage.game();
         command.env("LOG_LEVEL", "error");
         if plan.attack == Some(Attack::Slots) {
-            command.env("STATIC_DIR", self.files.path());
+            command.env("STATIC_DIR", &self.files.0);
         }
         self.stage.start("pixi-game-server", &mut command, "/health", None)
     }
