@@ -13,6 +13,7 @@
 //!       ├─> wire         bytes <-> messages: HTTP heads, WebSocket frames, the game protocol (sans-IO)
 //!       └─> world        entities, inputs, movement, change tracking (pure)
 //! config             flags, environment file and environment become one validated Config
+//! control            what operators ask of a running server, and the client of the control socket
 //! ops                logging, metrics, panic hook, watchdog, kernel limits, secrets
 //! limits, prefetch   every bound in one place; software prefetch
 //! ```
@@ -22,6 +23,7 @@
 pub mod admission;
 pub mod cluster;
 pub mod config;
+pub mod control;
 pub mod limits;
 pub mod ops;
 pub mod prefetch;

@@ -389,6 +389,31 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 90;
 /// Longest line that a client of the control socket may send, in bytes.
 pub const CONTROL_LINE_BYTES_MAX: usize = 4_096;
 
+/// Clients of the control socket at once. Another one displaces the one that has been silent for longest.
+pub const CONTROL_CLIENTS_MAX: usize = 4;
+
+/// Share of the loop's time for the control socket: after a piece of work, this many times its duration passes before the next.
+pub const CONTROL_PAUSE_FACTOR: u64 = 19;
+
+/// Connections that one turn looks at for a list of players.
+pub const LIST_CONNECTIONS_PER_TURN: usize = 512;
+
+/// Players in one list.
+pub const LISTED_PLAYERS_MAX: usize = 1_000;
+
+/// Banned networks.
+pub const BANS_MAX: usize = 1_000;
+
+/// Shortest prefixes of a ban, in bits: shorter ones would be a slip.
+pub const BAN_PREFIX_V4_MIN: u8 = 8;
+/// See [`BAN_PREFIX_V4_MIN`].
+pub const BAN_PREFIX_V6_MIN: u8 = 16;
+/// Longest prefix of a ban, in bits: the part of an IPv6 address that identifies a network.
+pub const BAN_PREFIX_V6_MAX: u8 = 64;
+
+/// Longest reason in a close frame, in bytes (RFC 6455, section 5.5: 125 with the code).
+pub const CLOSE_REASON_BYTES_MAX: usize = 123;
+
 /// Longest handover to another process, in milliseconds; afterwards the old process goes on. Players wait for as long.
 pub const HANDOVER_MS_MAX: u64 = 2_000;
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{self, ExitCode, Stdio};
 
 use pixi_game_server::config::{self, Command, Config, ConfigError};
+use pixi_game_server::control::ctl::{self, Call};
 use pixi_game_server::ops::crash;
 use pixi_game_server::ops::files;
 #[cfg(feature = "profile-mem")]
@@ -32,6 +33,9 @@ const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "ctl") {
+        return control();
+    }
     // Before any thread exists, since threads inherit the signal mask.
     if let Err(error) = os::Signals::block() {
         return fail(FAILED, &format!("signals can't be blocked: {error}"));
@@ -60,7 +64,7 @@ fn main() -> ExitCode {
                 Err(reason) => fail(FAILED, &reason),
             }
         }
-        Command::BackgroundTakeover => take_over_in_background(),
+        Command::BackgroundTakeover => take_over_in_background(foreground_arguments()),
         Command::Run(config, notices) => {
             secret::register(config.secrets());
             run(config, &notices, Start::Bind)
@@ -69,6 +73,26 @@ fn main() -> ExitCode {
             secret::register(config.secrets());
             run(config, &notices, Start::TakeOver)
         }
+    }
+}
+
+/// Runs `ctl`, whose arguments follow it.
+fn control() -> ExitCode {
+    let call = match ctl::parse(std::env::args_os().skip(2)) {
+        Ok(call) => call,
+        Err(problem) => return fail(INVALID, &problem),
+    };
+    let printed = match call {
+        Call::Help(text) => Ok(text),
+        Call::TakeOver(arguments) => return take_over_in_background(arguments),
+        Call::Send { command, socket, env_file, is_json } => ctl::send(&command, socket, env_file, is_json),
+    };
+    match printed {
+        Ok(text) => {
+            let _ = writeln!(io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => fail(FAILED, &problem),
     }
 }
 
@@ -87,18 +111,18 @@ fn reread() -> Result<Config, ConfigError> {
     }
 }
 
-/// Starts a process that takes over and stays. Exits with its status unless it has taken over.
-fn take_over_in_background() -> ExitCode {
-    let as_foreground = |arg: OsString| match arg.to_str() {
+/// Returns this process's arguments, for a process that takes over in the foreground.
+fn foreground_arguments() -> impl Iterator<Item = OsString> {
+    std::env::args_os().skip(1).map(|arg| match arg.to_str() {
         Some("--background-takeover" | "-background-takeover") => OsString::from("--takeover"),
         _ => arg,
-    };
+    })
+}
+
+/// Starts a process that takes over and stays, with these arguments. Exits with its status unless it has taken over.
+fn take_over_in_background(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let spawned = std::env::current_exe().and_then(|program| {
-        process::Command::new(program)
-            .args(std::env::args_os().skip(1).map(as_foreground))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
+        process::Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
     });
     let mut child = match spawned {
         Ok(child) => child,

@@ -29,6 +29,7 @@
 mod admission;
 mod cluster;
 mod config;
+mod control;
 mod documents;
 mod fuzz_seeds;
 mod http;

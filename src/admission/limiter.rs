@@ -53,6 +53,13 @@ pub struct AddressLimiter {
     opened: Buckets,
 }
 
+impl Permit {
+    /// Returns the address that it counts for.
+    pub fn network(&self) -> Network {
+        self.0
+    }
+}
+
 impl TakeoverPermit {
     /// Whether the connection of `permit` comes from the same address.
     pub fn is_for_same_address(&self, permit: &Permit) -> bool {

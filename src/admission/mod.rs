@@ -16,8 +16,10 @@ pub mod origins;
 pub mod rate;
 pub mod trust;
 
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// The unit to which limits apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +37,23 @@ impl Network {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
+    }
+}
+
+impl From<Network> for IpAddr {
+    /// The first address of the network.
+    fn from(network: Network) -> Self {
+        match network {
+            Network::V4(address) => Self::from(Ipv4Addr::from_bits(address)),
+            Network::V6(prefix) => Self::from(Ipv6Addr::from_bits(u128::from(prefix) << 64)),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = IpAddr::from(*self);
+        if address.is_ipv4() { address.fmt(out) } else { write!(out, "{address}/64") }
     }
 }
 

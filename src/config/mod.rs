@@ -169,6 +169,31 @@ pub fn parse(
     })
 }
 
+impl Config {
+    /// Returns this configuration with another value of one live setting, checked as at a start.
+    ///
+    /// # Errors
+    /// No setting has this name, it needs a restart, or the value is not allowed.
+    pub fn with_setting(&self, name: &str, value: &str) -> Result<Self, String> {
+        let setting = SETTINGS.iter().find(|setting| setting.variable == name);
+        let setting = setting.ok_or_else(|| format!("{name}: no such setting"))?;
+        if !setting.is_live {
+            return Err(format!("{name}: a change needs a restart"));
+        }
+        let values = self.values();
+        let value_of = |variable: &str| {
+            let known = values.iter().find(|(setting, _)| setting.variable == variable);
+            let known = known.map(|(_, value)| value.as_str());
+            (if variable == name { Some(value) } else { known }).map(OsString::from)
+        };
+        let (line, file) = (CommandLine::default(), EnvFile::default());
+        let mut sources = Sources::new(&line, &file, &value_of);
+        let config = read_config(&mut sources);
+        let problems = sources.into_problems();
+        if problems.is_empty() { Ok(config) } else { Err(problems.join("; ")) }
+    }
+}
+
 fn read_config(sources: &mut Sources<'_>) -> Config {
     let mut config = Config::read(sources);
     config.workers = resolve_workers(config.workers);

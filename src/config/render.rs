@@ -20,11 +20,12 @@ pub(super) fn version() -> String {
 pub(super) fn help() -> String {
     let mut text = format!(
         "{}: {}\n\n\
-         Usage: {} [--flag value | --flag=value | -flag value | -flag=value]...\n\n\
+         Usage: {name} [--flag value | --flag=value | -flag value | -flag=value]...\n       \
+         {name} ctl COMMAND   Direct the running server; see ctl --help\n\n\
          Actions instead of serving:\n",
         version(),
         env!("CARGO_PKG_DESCRIPTION"),
-        env!("CARGO_PKG_NAME"),
+        name = env!("CARGO_PKG_NAME"),
     );
     for flag in ACTIONS {
         let argument = flag.argument.map_or(String::new(), |argument| format!(" {argument}"));

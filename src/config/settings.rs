@@ -275,7 +275,7 @@ settings! {
     LIVE COOKIE_PATH, cookie_path: String = "/" in CookiePath;
     /// Directory that keeps the positions of disconnected players across restarts
     RESTART STATE_DIR, state_dir: Option<PathBuf> = "" in Directory;
-    /// Unix socket for takeovers; unset is in the runtime directory of the service or user, or in /tmp
+    /// Unix socket for ctl and takeovers; unset is in the runtime directory of the service or user, or in /tmp
     RESTART CONTROL_SOCKET, control_socket: Option<PathBuf> = "" in Socket;
     /// Redis that joins servers into one world; unset runs a single server
     RESTART CLUSTER_URL, cluster_url: Option<Secret> = "" in RedisUrl;

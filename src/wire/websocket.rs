@@ -86,6 +86,12 @@ pub enum Code {
     Internal = 1011,
 }
 
+impl From<Code> for u16 {
+    fn from(code: Code) -> Self {
+        code as Self
+    }
+}
+
 impl Failure {
     /// Returns the close code to send.
     pub fn code(self) -> Code {
@@ -161,8 +167,8 @@ impl WebSocket {
     }
 
     /// Appends a close frame, after which nothing may be sent. Does nothing if one was sent before.
-    pub fn close(&mut self, code: Code, reason: &'static str, out: &mut Vec<u8>) {
-        self.send_close(Some(CloseFrame { code: CloseCode::from(code as u16), reason: reason.into() }), out);
+    pub fn close(&mut self, code: impl Into<u16>, reason: &str, out: &mut Vec<u8>) {
+        self.send_close(Some(CloseFrame { code: CloseCode::from(code.into()), reason: reason.into() }), out);
     }
 
     fn send_close(&mut self, frame: Option<CloseFrame>, out: &mut Vec<u8>) {

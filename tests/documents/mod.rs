@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::Server;
 use crate::support::server::path_with_program;
+use crate::support::{Settings, folder};
 
 /// Folders with documents, without their subfolders.
 const FOLDERS: [&str; 4] = [".", "docs", "deploy", "web"];
@@ -148,7 +148,8 @@ fn every_make_target_that_a_document_names_exists() {
 
 #[test]
 fn the_live_commands_work_unchanged() {
-    let server = Server::start();
+    let socket = folder("live").join("control.sock");
+    let server = Settings::new().set("CONTROL_SOCKET", socket.to_str().expect("UTF-8")).start();
     let path = path_with_program();
     let port = server.address().port().to_string();
     let mut run = 0;
@@ -158,7 +159,8 @@ fn the_live_commands_work_unchanged() {
             let script = block.code.join("\n").replace(PORT, &port);
             let mut command = Command::new("sh");
             command.args(["-eu", "-c", &script]).current_dir(root());
-            let output = command.env("PATH", &path).env("PORT", &port).output().expect("sh runs");
+            command.env("PATH", &path).env("PORT", &port).env("CONTROL_SOCKET", &socket);
+            let output = command.output().expect("sh runs");
             assert!(
                 output.status.success(),
                 "{}: {}\n{script}\n{}{}",

@@ -62,7 +62,7 @@ fn connection(plan: Plan, send_buffer_bytes: usize) -> Connection<ServerEnd> {
     let pipe = Pipe::new(plan, &Rc::new(Kernel::default()));
     pipe.borrow_mut().send_buffer_bytes = send_buffer_bytes;
     pipe.borrow_mut().register(Token(0));
-    Connection::new(ServerEnd::new(pipe), u64::MAX)
+    Connection::new(ServerEnd::new(pipe), 0, u64::MAX)
 }
 
 /// What the client fetches.

@@ -142,8 +142,10 @@ kinds! {
         ProxyHeader = "proxy_header",
         /// No id is left for another player: the cluster's bus has not been reached yet.
         NoIds = "no_ids",
-        /// The server is shutting down.
+        /// The server is shutting down, or an operator lets no players in.
         Draining = "draining",
+        /// An operator has banned the address.
+        Banned = "banned",
         /// The request's origin is not allowed.
         OriginNotAllowed = "origin_not_allowed",
         /// The request has no `Origin`, and one is required.
@@ -200,6 +202,10 @@ kinds! {
         TakenOver = "taken_over",
         /// A player of another node had the same id.
         SharedId = "shared_id",
+        /// An operator kicked the player.
+        Kicked = "kicked",
+        /// An operator banned the address.
+        Banned = "banned",
     }
 }
 

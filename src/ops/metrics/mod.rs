@@ -184,6 +184,8 @@ metrics! {
     gauges.governor_climbs_total: Counter;
     /// Messages and pings over the rate limit, dropped without an ack.
     metrics.rate_limited_total: Counter;
+    /// MOVEs whose claimed position was not accepted; their acks have another one.
+    metrics.corrections_total: Counter;
     /// Caught panics of worker threads.
     metrics.worker_panics_total: Counter;
     /// Log lines dropped because the disk or the queue was full.

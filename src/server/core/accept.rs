@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Connection, ConnectionClass, Http, Phase};
+use super::connection::{Connection, ConnectionClass};
 use super::displacement::Activity;
 use super::gate::Room;
 use super::http_budget::HttpSlice;
@@ -15,7 +15,7 @@ use super::http_queue::Alternation;
 use super::peer_address::{PeerAddress, Rejection, TooManyRequests};
 use super::system::{Accepted, Listener, Socket, System};
 use super::table::Token;
-use super::{Core, close};
+use super::{Core, close, http};
 use crate::admission::Network;
 use crate::limits::{
     ACCEPT_PAUSE_MS, EXHAUSTION_LOG_INTERVAL_MS, HTTP_HEAD_BYTES_MAX, HTTP_TIMEOUT_MS,
@@ -273,6 +273,12 @@ fn check_new<S: System>(
     listener: Listener,
 ) -> Option<(S::Socket, PeerAddress)> {
     core.metrics.connections_accepted_total += 1;
+    if listener == Listener::Public && core.gate.peer_addresses.is_client(peer) && is_banned(core, peer) {
+        core.metrics.refused[Refused::Banned] += 1;
+        let date = core.date();
+        reject(stream, |answer| http::banned(false).write(answer, &date));
+        return None;
+    }
     let result = match listener {
         Listener::Public => core.gate.peer_addresses.check_peer(&stream, peer, core.clock.now_ns()),
         Listener::Admin => Ok(PeerAddress::Unknown),
@@ -290,6 +296,12 @@ fn check_new<S: System>(
     }
 }
 
+/// Whether an operator has banned this address.
+pub(super) fn is_banned<S: System>(core: &Core<S>, address: IpAddr) -> bool {
+    let bans = &core.operations.bans;
+    !bans.is_empty() && bans.contains(address, core.system.unix_time().as_secs())
+}
+
 /// Adds a connection to the table and to the gate, and registers it with the system.
 fn insert<S: System>(
     core: &mut Core<S>,
@@ -304,10 +316,8 @@ fn insert<S: System>(
         if class == ConnectionClass::Monitoring { RESERVE_DESCRIPTOR_TIMEOUT_MS } else { HTTP_TIMEOUT_MS };
     let inserted = core.connections.table.insert_with(|token| {
         system.register(&mut stream, token)?;
-        let mut connection = Connection::new(stream, now_ms + time_ms);
-        let http = Http { accepted_ms: now_ms, ..Http::default() };
+        let mut connection = Connection::new(stream, now_ms, now_ms + time_ms);
         (connection.listener, connection.class) = (listener, class);
-        connection.phase = Phase::Http(Box::new(http));
         Ok::<_, io::Error>(connection)
     });
     match inserted {

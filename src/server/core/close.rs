@@ -32,13 +32,13 @@ pub(super) fn remove_player<S: System>(core: &mut Core<S>, token: Token, reason:
 pub(super) fn close_player<S: System>(
     core: &mut Core<S>,
     token: Token,
-    code: Code,
-    why: &'static str,
+    code: impl Into<u16>,
+    why: &str,
     reason: Closed,
 ) {
     let Some(connection) = core.connections.get_mut(token) else { return };
     let Phase::Player { player, .. } = &mut connection.phase else { return };
-    player.websocket.close(code, why, connection.outbox.bytes());
+    player.websocket.close(code.into(), why, connection.outbox.bytes());
     core.metrics.frames_out[FrameOut::Close] += 1;
     player::queue_write(core, token);
     remove_player(core, token, reason);
@@ -48,20 +48,19 @@ pub(super) fn close_player<S: System>(
 pub(super) fn start_close<S: System>(core: &mut Core<S>, token: Token, was_player: bool) {
     let deadline_ms = core.clock.now_ms() + CLOSE_TIMEOUT_MS;
     let Some(connection) = core.connections.get_mut(token) else { return };
-    connection.phase = Phase::Closing { half_closed: false, was_player };
-    connection.deadline_ms = deadline_ms;
+    connection.phase = Phase::Closing { half_closed: false, was_player, deadline_ms };
     if was_player { player::queue_write(core, token) } else { http_slice::queue_http(core, token) }
 }
 
 /// Shuts down the write side of a connection whose outbox is empty. The socket stays open until the peer closes its side: closing it with
 /// unread input would send a reset, and the peer may then lose the close frame.
 pub(super) fn finish_close<S: System>(core: &mut Core<S>, token: Token) {
-    let deadline_ms = core.clock.now_ms() + CLOSE_TIMEOUT_MS;
+    let now_ms = core.clock.now_ms();
     let Some(connection) = core.connections.get_mut(token) else { return };
-    let Phase::Closing { half_closed, .. } = &mut connection.phase else { return };
+    let Phase::Closing { half_closed, deadline_ms, .. } = &mut connection.phase else { return };
     if !*half_closed {
         *half_closed = true;
-        connection.deadline_ms = deadline_ms;
+        *deadline_ms = now_ms + CLOSE_TIMEOUT_MS;
         let is_done = connection.has_ended() || connection.class != ConnectionClass::Regular;
         if connection.stream.shut_down_write().is_err() || is_done {
             disconnect(core, token);

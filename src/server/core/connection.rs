@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 
 use super::deferred::Deferred;
 use super::displacement::Activity;
+use super::history::History;
 use super::input::InputState;
 use super::outbox::Outbox;
 use super::system::Listener;
@@ -39,8 +40,8 @@ pub struct Connection<S> {
     pub listener: Listener,
     /// Class of the connection, which limits its requests.
     pub class: ConnectionClass,
-    /// Deadline of the current phase, in milliseconds of the loop's clock; unused for players.
-    pub deadline_ms: u64,
+    /// Bytes that the socket has taken.
+    pub written_bytes: u64,
 }
 
 const _: () = assert!(size_of::<Option<Entry<Connection<i32>>>>() == 64, "a connection fits a cache line");
@@ -98,6 +99,8 @@ pub struct Http {
     pub was_answered: bool,
     /// Time of the accept, in milliseconds of the loop's clock.
     pub accepted_ms: u64,
+    /// Deadline of the next request's head, in milliseconds of the loop's clock.
+    pub deadline_ms: u64,
     /// Time at which the last byte of the last response was written, in milliseconds of the loop's clock.
     pub idle_since_ms: u64,
 }
@@ -109,11 +112,11 @@ impl Http {
     }
 
     /// Whether the timeout has passed: the keep-alive timeout between requests, otherwise that of a request head.
-    pub fn is_late(&self, now_ms: u64, head_deadline_ms: u64, keepalive_ms: u64) -> bool {
+    pub fn is_late(&self, now_ms: u64, keepalive_ms: u64) -> bool {
         if self.is_between_requests() {
             now_ms.saturating_sub(self.idle_since_ms) >= keepalive_ms
         } else {
-            now_ms >= head_deadline_ms
+            now_ms >= self.deadline_ms
         }
     }
 }
@@ -136,6 +139,8 @@ pub enum Phase {
         half_closed: bool,
         /// The connection was a player: a shutdown waits for it.
         was_player: bool,
+        /// In milliseconds of the loop's clock.
+        deadline_ms: u64,
     },
     /// Dead until the reaper frees it.
     Dead,
@@ -154,6 +159,10 @@ pub struct Player {
     pub deferred: Deferred,
     /// Time of the last ping, in milliseconds of the loop's clock.
     pub last_ping_ms: u64,
+    /// No pong has answered the last ping.
+    pub is_pong_due: bool,
+    /// What operators see of it.
+    pub history: History,
     /// Time of the reconnect, in milliseconds of the loop's clock, until a later frame confirms the new session token.
     pub unconfirmed_since_ms: Option<u64>,
     /// Session token; `None` if sessions are disabled.
@@ -177,6 +186,8 @@ impl Player {
             limiter: RateLimiter::new(uptime_ms),
             deferred: Deferred::default(),
             last_ping_ms: now_ms,
+            is_pong_due: false,
+            history: History { joined_ms: now_ms, ..History::default() },
             unconfirmed_since_ms: None,
             session_token,
             last_saved_ms: now_ms,
@@ -232,17 +243,17 @@ impl<S> Connection<S> {
             is_queued: self.is_queued,
             listener: self.listener,
             class: self.class,
-            deadline_ms: self.deadline_ms,
+            written_bytes: self.written_bytes,
         }
     }
 }
 
 impl<S: Read + Write> Connection<S> {
-    /// Creates an accepted connection, in the HTTP phase.
-    pub fn new(stream: S, deadline_ms: u64) -> Self {
+    /// Creates a connection that was accepted now. Its first head has a deadline; both are in milliseconds of the loop's clock.
+    pub fn new(stream: S, now_ms: u64, deadline_ms: u64) -> Self {
         Self {
             stream,
-            phase: Phase::Http(Box::default()),
+            phase: Phase::Http(Box::new(Http { accepted_ms: now_ms, deadline_ms, ..Http::default() })),
             outbox: Outbox::default(),
             input: Input::Drained,
             output: Output::Ready,
@@ -250,7 +261,7 @@ impl<S: Read + Write> Connection<S> {
             is_queued: false,
             listener: Listener::Public,
             class: ConnectionClass::Regular,
-            deadline_ms,
+            written_bytes: 0,
         }
     }
 
@@ -312,7 +323,7 @@ impl<S: Read + Write> Connection<S> {
             Phase::Http(_) | Phase::Closing { .. } if is_answering => Some((Activity::Answering, now_ms)),
             Phase::Http(http) if http.is_between_requests() => Some((Activity::Idle, http.idle_since_ms)),
             Phase::Http(http) => Some((Activity::ReadingHead, http.accepted_ms)),
-            Phase::Closing { .. } => Some((Activity::Lingering, self.deadline_ms - CLOSE_TIMEOUT_MS)),
+            Phase::Closing { deadline_ms, .. } => Some((Activity::Lingering, deadline_ms - CLOSE_TIMEOUT_MS)),
             Phase::Player { .. } | Phase::Dead => None,
         }
     }
@@ -372,7 +383,7 @@ impl<S: Read + Write> Connection<S> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let taken = write_to(&mut self.stream, bytes, metrics)?;
+        let taken = write_to(&mut self.stream, bytes, &mut self.written_bytes, metrics)?;
         if taken.is_none() {
             self.output = Output::Full;
         }
@@ -397,7 +408,7 @@ impl<S: Read + Write> Connection<S> {
         while written < most && self.is_writable() && !self.outbox.is_empty() {
             let chunk = self.outbox.next_chunk();
             let chunk = &chunk[..chunk.len().min(most - written)];
-            match write_to(&mut self.stream, chunk, metrics)? {
+            match write_to(&mut self.stream, chunk, &mut self.written_bytes, metrics)? {
                 Some(taken) => {
                     self.outbox.advance(taken);
                     written += taken;
@@ -415,7 +426,7 @@ impl<S: Read + Write> Connection<S> {
     /// Returns [`WriteFailed`] if the connection must be dropped.
     pub fn flush(&mut self, now_ms: u64, metrics: &mut Metrics) -> Result<(), WriteFailed> {
         while self.is_writable() && !self.outbox.is_empty() {
-            match write_to(&mut self.stream, self.outbox.next_chunk(), metrics)? {
+            match write_to(&mut self.stream, self.outbox.next_chunk(), &mut self.written_bytes, metrics)? {
                 Some(taken) => self.outbox.advance(taken),
                 None => self.output = Output::Full,
             }
@@ -429,6 +440,7 @@ impl<S: Read + Write> Connection<S> {
 fn write_to(
     stream: &mut impl Write,
     bytes: &[u8],
+    written_bytes: &mut u64,
     metrics: &mut Metrics,
 ) -> Result<Option<usize>, WriteFailed> {
     loop {
@@ -437,6 +449,7 @@ fn write_to(
             Ok(0) => Err(WriteFailed),
             Ok(taken) => {
                 metrics.bytes_out_total += taken as u64;
+                *written_bytes += taken as u64;
                 metrics.write_stalls_total += u64::from(taken < bytes.len());
                 Ok(Some(taken))
             }
@@ -458,15 +471,16 @@ mod tests {
 
     #[test]
     fn between_requests_the_keepalive_timeout_applies() {
-        let (head_deadline_ms, keepalive_ms) = (10_000, 75_000);
-        let is_late = |http: &Http, now_ms| http.is_late(now_ms, head_deadline_ms, keepalive_ms);
-        let idle = Http { was_answered: true, idle_since_ms: 2_000, ..Http::default() };
+        let keepalive_ms = 75_000;
+        let is_late = |http: &Http, now_ms| http.is_late(now_ms, keepalive_ms);
+        let unread = || Http { deadline_ms: 10_000, ..Http::default() };
+        let idle = Http { was_answered: true, idle_since_ms: 2_000, ..unread() };
         assert!(!is_late(&idle, 10_000) && !is_late(&idle, 76_999) && is_late(&idle, 77_000));
-        assert!(idle.is_late(3_000, head_deadline_ms, 1_000), "a shorter timeout applies as well");
-        let silent = Http::default();
-        let mut half = Http::default();
+        assert!(idle.is_late(3_000, 1_000), "a shorter timeout applies as well");
+        let silent = unread();
+        let mut half = unread();
         half.head.append(b"GET /");
-        let mut further = Http { was_answered: true, ..Http::default() };
+        let mut further = Http { was_answered: true, ..unread() };
         further.head.append(b"GET /");
         for http in [silent, half, further] {
             assert!(!is_late(&http, 9_999) && is_late(&http, 10_000), "{http:?}");
@@ -475,7 +489,8 @@ mod tests {
 
     #[test]
     fn an_empty_write_succeeds() {
-        let (mut connection, mut metrics) = (Connection::new(Cursor::new(Vec::new()), 0), Metrics::default());
+        let (mut connection, mut metrics) =
+            (Connection::new(Cursor::new(Vec::new()), 0, 0), Metrics::default());
         // A ping queued after the replies of its iteration is flushed with them, so the queued write may find an empty outbox.
         connection.outbox.bytes().extend_from_slice(b"ping");
         assert_eq!(connection.write(b"frames", 0, &mut metrics), Ok(()));

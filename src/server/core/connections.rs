@@ -87,6 +87,12 @@ impl<S> Connections<S> {
         self.by_slot[slot as usize]
     }
 
+    /// Returns the connection of the slot's player, or of its last one; `None` if it never had one, such as a player of another
+    /// node.
+    pub fn of_slot_checked(&self, slot: u32) -> Option<Token> {
+        self.by_slot.get(slot as usize).copied()
+    }
+
     /// Prefetches the connection of a slot's player.
     pub fn prefetch_slot(&self, slot: u32) {
         self.table.prefetch(self.of_slot(slot));
@@ -155,7 +161,7 @@ mod tests {
     fn connections(count: usize) -> (Connections<Empty>, Vec<Token>) {
         let mut connections = Connections::new();
         let insert = |_| {
-            connections.table.insert_with(|_| Ok::<_, ()>(Connection::new(io::empty(), 0))).expect("room")
+            connections.table.insert_with(|_| Ok::<_, ()>(Connection::new(io::empty(), 0, 0))).expect("room")
         };
         let tokens = (0..count).map(insert).collect();
         (connections, tokens)

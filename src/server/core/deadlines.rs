@@ -51,7 +51,6 @@ impl Deadlines {
     pub fn check<S>(&self, connection: &mut Connection<S>, is_pending: bool, now_ms: u64) -> Overdue {
         let stalled_ms = connection.outbox.stalled_since_ms().map_or(0, |since_ms| now_ms - since_ms);
         let is_stalled = stalled_ms >= self.write_stall_ms;
-        let is_late = now_ms >= connection.deadline_ms;
         match &connection.phase {
             Phase::Http(_) | Phase::Closing { was_player: false, .. } if !connection.outbox.is_empty() => {
                 if is_stalled {
@@ -64,12 +63,12 @@ impl Deadlines {
             }
             // A queued connection may hold the next request.
             Phase::Http(_) if is_pending || connection.is_queued => Overdue::Nothing,
-            Phase::Http(http) if !http.is_late(now_ms, connection.deadline_ms, self.keepalive_ms) => {
-                Overdue::Nothing
-            }
+            Phase::Http(http) if !http.is_late(now_ms, self.keepalive_ms) => Overdue::Nothing,
             Phase::Http(http) if http.is_between_requests() => Overdue::Drop,
             Phase::Http(_) => Overdue::DropHandshake,
-            Phase::Closing { .. } if connection.outbox.is_empty() && is_late => Overdue::Drop,
+            Phase::Closing { deadline_ms, .. } if connection.outbox.is_empty() && now_ms >= *deadline_ms => {
+                Overdue::Drop
+            }
             Phase::Closing { .. } if stalled_ms >= CLOSE_TIMEOUT_MS => Overdue::Drop,
             Phase::Player { .. } if is_stalled => Overdue::DropStalled,
             Phase::Player { player, .. } if now_ms - player.last_frame_ms >= self.idle_ms => {
@@ -94,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_head_must_be_complete_in_time_unless_its_handshake_is_pending() {
-        let mut connection = Connection::new(Cursor::new(Vec::new()), HTTP_TIMEOUT_MS);
+        let mut connection = Connection::new(Cursor::new(Vec::new()), 0, HTTP_TIMEOUT_MS);
         assert_eq!(check(&mut connection, HTTP_TIMEOUT_MS - 1), Overdue::Nothing);
         assert_eq!(check(&mut connection, HTTP_TIMEOUT_MS), Overdue::DropHandshake);
         let deadlines = Deadlines::new(&Config::default());
@@ -106,7 +105,7 @@ mod tests {
     #[test]
     fn a_response_must_be_read_at_the_minimum_rate() {
         let config = Config::default();
-        let mut connection = Connection::new(Cursor::new(Vec::new()), HTTP_TIMEOUT_MS);
+        let mut connection = Connection::new(Cursor::new(Vec::new()), 0, HTTP_TIMEOUT_MS);
         connection.outbox.bytes().extend_from_slice(&[0; 1_000]);
         connection.outbox.note_stall(0);
         assert_eq!(check(&mut connection, 1_000), Overdue::Nothing);
@@ -119,8 +118,9 @@ mod tests {
 
     #[test]
     fn a_closing_connection_is_dropped_at_its_deadline() {
-        let mut connection = Connection::new(Cursor::new(Vec::new()), CLOSE_TIMEOUT_MS);
-        connection.phase = Phase::Closing { half_closed: true, was_player: true };
+        let mut connection = Connection::new(Cursor::new(Vec::new()), 0, 0);
+        connection.phase =
+            Phase::Closing { half_closed: true, was_player: true, deadline_ms: CLOSE_TIMEOUT_MS };
         assert_eq!(check(&mut connection, CLOSE_TIMEOUT_MS - 1), Overdue::Nothing);
         assert_eq!(check(&mut connection, CLOSE_TIMEOUT_MS), Overdue::Drop);
         connection.phase = Phase::Dead;

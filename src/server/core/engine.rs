@@ -278,6 +278,9 @@ impl Engine {
                 let vector = Vector::new(step.vector.dx(), step.vector.dy());
                 let input = Input::Move { vector, claim: step.claim.map(|claim| (claim.x, claim.y)) };
                 if let Some(ack) = self.scene_mut().world.apply(slot, input) {
+                    let position = (u32::from(ack.position.x), u32::from(ack.position.y));
+                    let is_corrected = step.claim.is_some_and(|claim| (claim.x, claim.y) != position);
+                    metrics.corrections_total += u64::from(is_corrected);
                     message::ack(out, ack.id, ack.position.x, ack.position.y, step.sequence);
                     metrics.frames_out[FrameOut::Ack] += 1;
                     metrics.messages_out_total += 1;

@@ -8,7 +8,7 @@ use super::reconnect::TokenLookup;
 use super::system::{Listener, System};
 use super::table::Token;
 use super::takeover::Requester;
-use super::{Core, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover};
+use super::{Core, accept, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover};
 use crate::admission::origins::Refusal;
 use crate::ops::metrics::{Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
@@ -109,6 +109,11 @@ fn answer<S: System>(core: &mut Core<S>, token: Token, request: &Request, pool: 
         let keep_alive = request.keep_alive && core.gate.peer_addresses.is_proxied(token);
         return refuse_address(core, token, Some(request), &refusal, keep_alive);
     }
+    if let Some(client) = core.gate.peer_addresses.reported_client(token, request)
+        && accept::is_banned(core, client)
+    {
+        return refuse_banned(core, token, Some(request));
+    }
     let Some(connection) = core.connections.get(token) else { return RequestOutcome::Close };
     let (listener, class) = (connection.listener, connection.class);
     let path = site::without_slash(core, &request.path, listener);
@@ -161,7 +166,7 @@ fn answer_method<S: System>(
 }
 
 fn answer_health<S: System>(core: &mut Core<S>, token: Token, request: &Request) {
-    let state = if core.is_draining() {
+    let state = if core.is_draining() || core.operations.is_closed(core.clock.now_ms()) {
         "draining"
     } else if !cluster::has_ids(core) {
         "starting"
@@ -284,6 +289,8 @@ pub(super) fn refusal_reason<S: System>(
 ) -> Option<(Refused, &'static str)> {
     if core.is_draining() {
         Some((Refused::Draining, "the server is shutting down\n"))
+    } else if core.operations.is_closed(core.clock.now_ms()) {
+        Some((Refused::Draining, "the server admits no players at present\n"))
     } else if is_full(core) && !replaces_player {
         Some((Refused::Full, "the server is full\n"))
     } else if !cluster::has_ids(core) {
@@ -308,6 +315,24 @@ fn refuse<S: System>(
     let response = Response { headers: &[RETRY_AFTER], ..Response::text(Status::ServiceUnavailable, line) };
     respond(core, token, &response);
     RequestOutcome::Close
+}
+
+/// The response to a banned client.
+pub(super) fn banned(head_only: bool) -> Response<'static> {
+    Response { head_only, ..Response::text(Status::Forbidden, "your address is banned\n") }
+}
+
+/// Refuses a banned client. The next request on a proxy's connection may come from another one.
+pub(super) fn refuse_banned<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    request: Option<&Request>,
+) -> RequestOutcome {
+    core.metrics.refused[Refused::Banned] += 1;
+    let keep_alive = request.is_some_and(|request| request.keep_alive);
+    let head_only = request.is_some_and(|request| request.method == Method::Head);
+    respond(core, token, &Response { keep_alive, ..banned(head_only) });
+    if keep_alive { RequestOutcome::KeepAlive } else { RequestOutcome::Close }
 }
 
 /// Refuses a connection or request for a limit of its address. Without a request, the connection is no player yet.

@@ -99,7 +99,7 @@ fn write_response<S: System>(core: &mut Core<S>, token: Token) -> bool {
             Phase::Http(http) if !was_empty => {
                 http.idle_since_ms = now_ms;
                 // The start of the next head may have arrived already.
-                connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
+                http.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
             }
             Phase::Closing { .. } => close::finish_close(core, token),
             _ => {}
@@ -123,7 +123,7 @@ fn read_http<S: System>(core: &mut Core<S>, token: Token) -> bool {
         ReadOutcome::Bytes(count) => {
             let Phase::Http(http) = &mut connection.phase else { return false };
             if http.is_between_requests() {
-                connection.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
+                http.deadline_ms = now_ms + HTTP_TIMEOUT_MS;
             }
             http.head.append(&core.connections.scratch[..count]);
             true

@@ -23,6 +23,7 @@ use super::gate::Gate;
 use super::http_budget::HttpBudget;
 use super::http_queue::HttpQueue;
 use super::lifecycle::Lifecycle;
+use super::operations::Operations;
 use super::reload::Reload;
 use super::replies::Replies;
 use super::report::Report;
@@ -141,6 +142,7 @@ struct ImageRef<'a, S: System> {
     cluster: Option<&'a Cluster<S::Bus>>,
     engine: &'a Engine,
     report: &'a Report,
+    operations: &'a Operations,
 }
 
 /// The image, as it is read.
@@ -160,6 +162,7 @@ struct Image {
     cluster: Option<Cluster<()>>,
     engine: Engine,
     report: Report,
+    operations: Operations,
 }
 
 /// Bodies that wait in outboxes by reference. A body that several connections wait for is written once.
@@ -233,6 +236,7 @@ pub fn make<S: System>(core: &Core<S>) -> Result<Vec<u8>, postcard::Error> {
         cluster: core.cluster.as_ref(),
         engine: &core.engine,
         report: &core.lifecycle.report,
+        operations: &core.operations,
     })
 }
 
@@ -282,6 +286,7 @@ pub fn resume<S: System>(
         cluster: image.cluster.zip(cluster).map(|(image, cluster)| cluster.continue_from(image)),
         engine: image.engine,
         lifecycle: Lifecycle { draining: None, reload, report: image.report, tick_counter },
+        operations: image.operations,
         config,
         system,
     };

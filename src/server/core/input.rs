@@ -25,6 +25,8 @@ pub struct InputState<'a> {
 pub struct InputOutcome {
     /// At least one complete frame arrived.
     pub received_frame: bool,
+    /// A pong arrived.
+    pub received_pong: bool,
     /// Messages are deferred: the caller calls [`InputState::apply_deferred`] until none is left.
     pub has_deferred: bool,
     /// Why the connection closes; its close frame has been appended already.
@@ -41,7 +43,7 @@ impl InputState<'_> {
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
     ) -> InputOutcome {
-        let mut received_frame = false;
+        let (mut received_frame, mut received_pong) = (false, false);
         let mut input = bytes;
         let limit = engine.rate_limit();
         let close = if self.limiter.check_bytes(limit, arrival, bytes.len()) == Verdict::Flood {
@@ -57,6 +59,7 @@ impl InputState<'_> {
                 match self.websocket.next_event(&mut input, out) {
                     Ok(Some(event)) => {
                         received_frame = true;
+                        received_pong |= event == Event::Pong;
                         let verdict = match event {
                             Event::Close => Verdict::Accept,
                             _ => self.limiter.check(limit, arrival),
@@ -88,7 +91,7 @@ impl InputState<'_> {
             metrics.frames_out[FrameOut::Close] += 1;
         }
         let has_deferred = close.is_none() && !self.deferred.is_empty();
-        InputOutcome { received_frame, has_deferred, closed: close.map(|close| close.reason) }
+        InputOutcome { received_frame, received_pong, has_deferred, closed: close.map(|close| close.reason) }
     }
 
     /// Applies deferred messages as far as the rate limiter allows. Acks are appended to `out`.

@@ -23,20 +23,22 @@
 //! * [`site`]: pages, files, metrics, and the share of time for HTTP.
 //! * [`sessions`]: tokens and pending reconnects. [`cluster`]: the other nodes.
 //! * [`engine`]: world, replication and load governor, without connections.
-//! * [`lifecycle`]: shutdown, reload, report.
+//! * [`lifecycle`]: shutdown, reload, report. [`operations`]: bans, and whether players are admitted.
 //!
 //! An owner decides; the flows across owners are functions, and perform what the owners decide: [`accept`], [`player`] with
 //! [`input`] and [`deferred`], [`flush`] (ticks and rounds), [`http`] with [`http_slice`] and [`routes`], [`reconnect`] and
-//! [`takeover`], [`close`] with [`deadlines`], [`reload`] and [`report`]. Another process continues from an [`image`].
+//! [`takeover`], [`close`] with [`deadlines`], [`reload`], [`report`] and [`control`]. Another process continues from an [`image`].
 
 mod accept;
 pub mod assets;
+pub mod bans;
 pub mod capacity;
 mod clock;
 mod close;
 pub mod cluster;
 pub mod connection;
 mod connections;
+pub mod control;
 mod deadlines;
 pub mod deferred;
 mod displacement;
@@ -44,6 +46,7 @@ pub mod engine;
 mod flush;
 mod gate;
 mod gauges;
+mod history;
 mod http;
 mod http_budget;
 mod http_queue;
@@ -54,6 +57,7 @@ mod lifecycle;
 mod metrics_cache;
 mod monitoring_connections;
 mod negotiation;
+mod operations;
 pub mod outbox;
 mod pages;
 mod peer_address;
@@ -75,8 +79,11 @@ mod wall_clock;
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use crate::cluster::Node;
 use crate::config::Config;
+use crate::control::Command;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::ops::metrics::Metrics;
 use crate::ops::watchdog::TickCounter;
@@ -84,15 +91,18 @@ use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::sessions::Sessions;
 use crate::wire::http::Date;
+use bans::{Ban, Bans};
 use capacity::Capacity;
 use clock::Clock;
 use cluster::Cluster;
 pub use connection::Readiness;
 use connection::{Phase, ReadOutcome};
 use connections::Connections;
+use control::{List, Progress};
 use engine::Engine;
 use gate::Gate;
 use lifecycle::Lifecycle;
+use operations::Operations;
 use reload::Reload;
 use replies::Replies;
 use report::Report;
@@ -140,6 +150,7 @@ pub struct Core<S: System> {
     cluster: Option<Cluster<S::Bus>>,
     engine: Engine,
     lifecycle: Lifecycle,
+    operations: Operations,
 }
 
 impl<S: System> Core<S> {
@@ -172,9 +183,28 @@ impl<S: System> Core<S> {
             cluster,
             engine: Engine::new(&config, now_ns, system.random_seed()),
             lifecycle: Lifecycle { draining: None, reload, report, tick_counter: TickCounter::default() },
+            operations: Operations::default(),
             config,
             system,
         }
+    }
+
+    /// Restores the bans that an earlier process wrote.
+    pub fn restore_bans(&mut self, bans: Vec<Ban>) {
+        self.operations = Operations::new(Bans::restore(bans));
+    }
+
+    /// Executes a command of this user of the machine.
+    ///
+    /// # Errors
+    /// The command can't be executed; the message is for the operator.
+    pub fn control(&mut self, command: Command, uid: u32) -> Result<Progress, String> {
+        control::execute(self, command, uid)
+    }
+
+    /// Continues a list of players. Returns its result once it is complete.
+    pub fn advance_list(&self, list: &mut List) -> Option<Json> {
+        list.advance(self)
     }
 
     /// Returns the operating system.

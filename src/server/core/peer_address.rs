@@ -89,7 +89,6 @@ impl PeerAddresses {
         }
     }
 
-    /// Applies the limits of a reloaded configuration.
     /// Continues in another process, with its configuration.
     pub(super) fn resume(&mut self, config: &Config) {
         self.trusted = TrustedProxies::new(config.trusted_proxies.clone());
@@ -97,6 +96,7 @@ impl PeerAddresses {
         self.reconfigure(config);
     }
 
+    /// Applies the limits of a reloaded configuration.
     pub(super) fn reconfigure(&mut self, config: &Config) {
         self.limiter.set_limits(limits_of(config));
         self.http_rate = http_rate_of(config);
@@ -210,6 +210,27 @@ impl PeerAddresses {
             (None, None) => Some(proxy),
             (Some(client), None) | (None, Some(client)) => client,
             (Some(by_old), Some(by_rfc)) => by_old.filter(|_| by_old == by_rfc),
+        }
+    }
+
+    /// Returns the network of a player; `None` if the connection is no player.
+    pub(super) fn player_network(&self, token: Token) -> Option<Network> {
+        match self.by_index.get(index_of(token))? {
+            PeerAddress::Player(permit) => Some(permit.network()),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer of a new connection is its client: no trusted proxy that reports another one.
+    pub(super) fn is_client(&self, peer: IpAddr) -> bool {
+        !self.proxy_protocol && !self.trusted.contains(peer.to_canonical())
+    }
+
+    /// Returns the client that a trusted proxy reports with a request; `None` if the peer is none, or the client is unclear.
+    pub(super) fn reported_client(&self, token: Token, request: &Request) -> Option<IpAddr> {
+        match self.by_index.get(index_of(token)) {
+            Some(&PeerAddress::Proxy(proxy)) => self.client_of(proxy, request),
+            _ => None,
         }
     }
 
@@ -397,6 +418,11 @@ pub(super) fn take_proxy_header<S: System>(core: &mut Core<S>, token: Token) -> 
             return false;
         }
     };
+    if accept::is_banned(core, address) {
+        http::refuse_banned(core, token, None);
+        close::start_close(core, token, false);
+        return false;
+    }
     let now_ns = core.clock.now_ns();
     let charged = core.gate.peer_addresses.charge_connection(Client::known(address), now_ns);
     let peer_address = charged.and_then(|peer_address| {

@@ -2,6 +2,7 @@
 
 use super::connection::Player;
 use super::engine::Engine;
+use super::history::Counted;
 use super::system::System;
 use super::table::Token;
 use super::{Core, close, deferred};
@@ -20,6 +21,10 @@ pub(super) fn receive_from_player<S: System>(core: &mut Core<S>, token: Token, b
         if outcome.received_frame {
             player.last_frame_ms = now_ms;
         }
+        if outcome.received_pong && std::mem::take(&mut player.is_pong_due) {
+            player.history.round_trip_ms = Some((now_ms - player.last_ping_ms) as u32);
+        }
+        player.history.bytes_in += bytes.len() as u64;
         outcome
     });
     let Some(outcome) = outcome else { return };
@@ -39,7 +44,12 @@ pub(super) fn reply<S: System, R>(
 ) -> Option<R> {
     let Core { connections, replies, engine, metrics, .. } = core;
     let connection = connections.get_mut(token)?;
-    replies.reply(token, connection, |slot, player, out| act(engine, slot, player, out, metrics))
+    let before = Counted::of(metrics);
+    replies.reply(token, connection, |slot, player, out| {
+        let outcome = act(engine, slot, player, out, metrics);
+        player.history.add(&before, &Counted::of(metrics));
+        outcome
+    })
 }
 
 /// Queues a connection for a write of its outbox, once.

@@ -60,6 +60,17 @@ pub(super) fn finish_reload<S: System>(core: &mut Core<S>) {
     }
 }
 
+/// Changes one live setting. Returns the change.
+///
+/// # Errors
+/// No live setting has this name, or the value is not allowed.
+pub(super) fn set<S: System>(core: &mut Core<S>, name: &str, value: &str) -> Result<String, String> {
+    let fresh = core.lifecycle.reload.configured.with_setting(name, value)?;
+    let Reloaded { config, changes, .. } = core.lifecycle.reload.configured.reloaded(fresh);
+    apply_settings(core, config);
+    Ok(changes.first().map_or_else(|| format!("{name}={value}, as before"), ToString::to_string))
+}
+
 fn apply_config<S: System>(core: &mut Core<S>, fresh: Config, assets: Assets) {
     let Reloaded { config, changes, needs_restart } = core.lifecycle.reload.configured.reloaded(fresh);
     for change in &changes {
@@ -77,6 +88,11 @@ fn apply_config<S: System>(core: &mut Core<S>, fresh: Config, assets: Assets) {
         core.site.assets.file_count(),
         core.site.assets.read_count()
     );
+    apply_settings(core, config);
+}
+
+/// Applies the live settings.
+fn apply_settings<S: System>(core: &mut Core<S>, config: Config) {
     let wanted = config.max_connections;
     let room = if wanted == core.lifecycle.reload.configured.max_connections {
         None

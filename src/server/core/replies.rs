@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn player() -> Connection<io::Empty> {
-        let mut connection = Connection::new(io::empty(), 0);
+        let mut connection = Connection::new(io::empty(), 0, 0);
         connection.phase = Phase::Player { slot: 1, player: Box::new(Player::new(0, 0, 256, None)) };
         connection
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn only_players_get_replies() {
-        let (mut replies, mut connection) = (Replies::default(), Connection::new(io::empty(), 0));
+        let (mut replies, mut connection) = (Replies::default(), Connection::new(io::empty(), 0, 0));
         assert_eq!(replies.reply(Token(1), &mut connection, |_, _, _| ()), None);
         replies.queue(Token(1), &mut connection);
         replies.queue(Token(1), &mut connection);

@@ -123,6 +123,9 @@ pub trait System: Debug {
     /// No thread can be started.
     fn begin_reload(&mut self, current: Arc<Assets>) -> io::Result<()>;
 
+    /// Writes the bans to the state directory, if there is one, without blocking.
+    fn save_bans(&mut self, text: String);
+
     /// Returns the result of the reload in progress, once it has one.
     fn finish_reload(&mut self) -> Option<Reloaded>;
 }

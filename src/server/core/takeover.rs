@@ -386,6 +386,7 @@ pub(super) fn ping_player<S: System>(core: &mut Core<S>, token: Token) {
     player.last_ping_ms = now_ms;
     // With a backlog, a ping would only add to it.
     if connection.outbox.is_empty() {
+        player.is_pong_due = true;
         player.websocket.ping(connection.outbox.bytes());
         core.metrics.frames_out[FrameOut::Ping] += 1;
         player::queue_write(core, token);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,7 @@ use arrayvec::ArrayVec;
 use mio::net::TcpListener;
 use mio::{Interest, Poll};
 
+use super::bans_file::BansFile;
 use super::reload::ReloadThread;
 use super::socket::TcpSocket;
 use super::{ADMIN_LISTENER, LISTENER, capacity, listener, os};
@@ -33,6 +35,7 @@ pub struct Linux {
     pub(super) reserve: ArrayVec<File, RESERVE_DESCRIPTORS>,
     pub(super) reload: ReloadThread,
     pub(super) log: LogHandle,
+    pub(super) bans: BansFile,
     /// CPU time of the loops of earlier processes, in nanoseconds.
     pub(super) earlier_cpu_ns: u64,
 }
@@ -47,13 +50,15 @@ impl Linux {
         mut admin: Option<TcpListener>,
         reload: ReloadThread,
         log: LogHandle,
+        state_dir: Option<&Path>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut public, LISTENER, Interest::READABLE)?;
         if let Some(admin) = &mut admin {
             poll.registry().register(admin, ADMIN_LISTENER, Interest::READABLE)?;
         }
-        Ok(Self { poll, public, admin, reserve: ArrayVec::new(), reload, log, earlier_cpu_ns: 0 })
+        let (reserve, bans) = (ArrayVec::new(), BansFile::new(state_dir));
+        Ok(Self { poll, public, admin, reserve, reload, log, bans, earlier_cpu_ns: 0 })
     }
 
     /// Reports the readiness of a socket with this token.
@@ -146,6 +151,10 @@ impl System for Linux {
 
     fn begin_reload(&mut self, current: Arc<Assets>) -> io::Result<()> {
         self.reload.begin(current)
+    }
+
+    fn save_bans(&mut self, text: String) {
+        self.bans.save(text);
     }
 
     fn finish_reload(&mut self) -> Option<Reloaded> {

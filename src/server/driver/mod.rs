@@ -2,6 +2,7 @@
 //! of mio, nix and rustix. The [`core`](crate::server::core) decides everything else.
 
 pub mod assets;
+mod bans_file;
 mod bus;
 pub mod capacity;
 mod check;
@@ -17,6 +18,7 @@ mod socket;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use mio::event::{Event, Events};
@@ -24,20 +26,20 @@ use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::config::Config;
-use crate::limits::{EVENTS_PER_POLL, HANDOVER_MS_MAX};
+use crate::limits::{CONTROL_CLIENTS_MAX, EVENTS_PER_POLL, HANDOVER_MS_MAX};
 use crate::ops::logging::LogHandle;
 use crate::ops::watchdog::Watchdog;
 use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::server::core::capacity::Capacity;
-use crate::server::core::image::{self, Refusal, Terms};
+use crate::server::core::image::{self, Terms};
 use crate::server::core::system::Listener;
 use crate::server::core::table::{self, RESERVED_FROM};
 use crate::server::core::{Core, Readiness};
 use crate::sessions::Sessions;
 pub use check::check;
-use control::Control;
-use handover::{Channel, Request, Taken};
+use control::{Control, Event as ControlEvent};
+use handover::{Channel, Taken};
 use linux::Linux;
 use os::{SignalRequest, Signals, TickTimer};
 pub use reload::ReadConfig;
@@ -50,7 +52,11 @@ const ADMIN_LISTENER: Token = Token(RESERVED_FROM + 3);
 /// Token of the waker that the cluster's bus uses.
 const BUS: Token = Token(RESERVED_FROM + 4);
 const CONTROL: Token = Token(RESERVED_FROM + 5);
-const CONTROL_CLIENT: Token = Token(RESERVED_FROM + 6);
+/// First of the tokens of its clients.
+const CONTROL_CLIENTS: usize = RESERVED_FROM + 6;
+const CONTROL_CLIENTS_END: usize = CONTROL_CLIENTS + CONTROL_CLIENTS_MAX;
+
+const _: () = assert!(CONTROL_CLIENTS_END - RESERVED_FROM <= 15, "enough tokens are reserved");
 
 /// Why the event loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +106,13 @@ impl Server {
         }
         let admin = (listeners.len() > 1).then(|| listeners.remove(1));
         let (public, timer) = (listeners.remove(0), TickTimer::new()?);
-        let linux = Linux::new(public, admin, ReloadThread::new(read_config), log)?;
+        let state_dir = config.state_dir.as_deref();
+        let linux = Linux::new(public, admin, ReloadThread::new(read_config), log, state_dir)?;
         let cluster = bus::join(&config, linux.poll.registry(), None)?;
         let sessions = sessions::load(&config);
         let control = config.control_socket().and_then(|path| control::listen(&path, false));
-        let core = Core::new(linux, config, capacity, assets, sessions, cluster);
+        let mut core = Core::new(linux, config, capacity, assets, sessions, cluster);
+        core.restore_bans(core.system().bans.load());
         Self::with(timer, signals, control, core)
     }
 
@@ -126,7 +134,8 @@ impl Server {
         let Taken { mut channel, public, admin, mut sockets, node, stopped_ns } =
             handover::take(&path, Terms::of(&config))?;
         // While the old process makes the image.
-        let linux = Linux::new(public, admin, ReloadThread::new(read_config), log)?;
+        let state_dir = config.state_dir.as_deref();
+        let linux = Linux::new(public, admin, ReloadThread::new(read_config), log, state_dir)?;
         sockets.iter_mut().try_for_each(|(token, socket)| linux.report(socket, *token))?;
         let cluster = bus::join(&config, linux.poll.registry(), node)?;
         let image = handover::take_image(&mut channel)?;
@@ -209,6 +218,7 @@ impl Server {
             self.wait(&mut events, &pool)?;
             self.dispatch(&events);
             self.core.turn(&mut pool);
+            self.work_for_operators();
             self.hand_over(&pool);
         }
         Ok(self.ended.unwrap_or(Outcome::ShutDown))
@@ -254,7 +264,14 @@ impl Server {
                 // The core reads the clock and polls the bus in every turn.
                 TIMER | BUS => {}
                 SIGNALS => self.handle_signals(),
-                CONTROL | CONTROL_CLIENT => self.serve_control(),
+                CONTROL => {
+                    let registry = self.core.system().poll.registry();
+                    self.control.iter_mut().for_each(|control| control.accept(registry));
+                }
+                Token(CONTROL_CLIENTS..CONTROL_CLIENTS_END) => {
+                    let place = event.token().0 - CONTROL_CLIENTS;
+                    self.control.iter_mut().for_each(|control| control.client_ready(place));
+                }
                 token => self.core.connection_ready(table::Token(token.0), readiness_of(event)),
             }
         }
@@ -269,29 +286,34 @@ impl Server {
                 }
                 SignalRequest::Stop(_) => self.core.drain(),
                 SignalRequest::Reload => {
-                    if self.core.system().log.reopen() {
-                        log::info!("SIGHUP: reopening LOG_FILE");
-                    }
+                    self.reopen_log();
                     self.core.begin_reload();
                 }
             }
         }
     }
 
+    fn reopen_log(&self) {
+        if self.core.system().log.reopen() {
+            log::info!("reload: reopening LOG_FILE");
+        }
+    }
+
     /// Serves the control socket. Another process takes over once the core can be handed over.
-    fn serve_control(&mut self) {
+    fn work_for_operators(&mut self) {
         let Some(control) = &mut self.control else { return };
-        let registry = self.core.system().poll.registry();
-        control.accept(registry);
-        let Some((request, stream)) = control.read(registry) else { return };
+        match control.work(&mut self.core) {
+            None => {}
+            Some(ControlEvent::Reload) => self.reopen_log(),
+            Some(ControlEvent::Takeover(terms, stream)) => self.accept_successor(&terms, stream),
+        }
+    }
+
+    fn accept_successor(&mut self, terms: &Terms, stream: UnixStream) {
         let mut channel = Channel::new(stream, Duration::from_millis(HANDOVER_MS_MAX));
-        let refusal = match request {
-            Request::Takeover { terms } => Terms::of(self.core.config()).check(&terms).err(),
-            Request::Unknown => Some(Refusal::Version),
-        };
-        match refusal {
-            None => self.successor = Some(channel),
-            Some(refusal) => {
+        match Terms::of(self.core.config()).check(terms) {
+            Ok(()) => self.successor = Some(channel),
+            Err(refusal) => {
                 log::warn!("takeover refused: {refusal}");
                 handover::refuse(&mut channel, &refusal.to_string());
             }
@@ -310,6 +332,7 @@ impl Server {
         };
         let stopped_ns = os::monotonic_ns();
         // Closes the file, which the new process opens.
+        self.core.system_mut().bans.finish();
         let ttl_s = self.core.config().resume_ttl_s;
         image::replace_session_store(&mut self.core, Sessions::new(ttl_s, None));
         match handover::give(&self.core, &mut channel, stopped_ns) {

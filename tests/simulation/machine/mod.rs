@@ -206,6 +206,8 @@ impl System for Machine {
         Ok(())
     }
 
+    fn save_bans(&mut self, _: String) {}
+
     fn finish_reload(&mut self) -> Option<Reloaded> {
         let now_ns = self.now_ns.get();
         let (_, read) = self.reload.take_if(|(end_ns, _)| now_ns >= *end_ns)?;

@@ -34,9 +34,6 @@ pub enum Request {
         /// Terms of the new process.
         terms: Terms,
     },
-    /// Any other request.
-    #[serde(other)]
-    Unknown,
 }
 
 /// The answer to [`Request::Takeover`].
