@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use fastrand::Rng;
+
 use crate::avatar::Avatar;
 use crate::behaviour::Behaviour;
 use crate::connection::{Connection, Phase};
 use crate::measure::Pending;
-use fastrand::Rng;
 
 /// Number of unacknowledged MOVEs that counts as a backlog: two seconds of walking. A slow reader's connection stalls
 /// at times, since a full receive buffer also drops TCP acks. MOVEs that reach the server together after a stall may

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
+use fastrand::Rng;
 use game_client::text::printable;
 use game_client::{Interrupt, PlayerId};
 use mio::event::Event;
@@ -36,7 +37,6 @@ use crate::schedule::{Task, TaskQueue};
 use crate::viewers::Viewers;
 use arrive::Arrivals;
 use churn::{Churn, Storm};
-use fastrand::Rng;
 use stage::Stage;
 
 /// Most poll events per iteration.

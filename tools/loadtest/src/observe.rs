@@ -11,7 +11,7 @@ use crate::measure::{Measures, Second, Tally};
 use crate::options::Options;
 use crate::os::Clock;
 use crate::progress;
-use crate::scrape::{Scrape, ScrapeRequest};
+use crate::scrape::{self, Pending, Scrape};
 
 /// Seconds between two progress lines if standard error is not a terminal.
 const PLAIN_LINE_INTERVAL: usize = 5;
@@ -50,8 +50,8 @@ pub struct Observer {
     /// The marks at the begin and the end of the measured window.
     pub marks: Vec<Mark>,
     /// The scrapes at those two times.
-    scrape_requests: Vec<ScrapeRequest>,
-    at_rest: Option<ScrapeRequest>,
+    scrape_requests: Vec<Pending>,
+    at_rest: Option<Pending>,
     /// Number of the server's descriptors before the first client connected.
     pub descriptors_before: Option<u64>,
     rewrites: bool,
@@ -83,18 +83,18 @@ impl Observer {
     /// Marks the begin or the end of the measured window.
     pub fn mark(&mut self, tally: &Tally) {
         self.marks.push(Mark::now(self.clock, self.pid, tally));
-        self.scrape_requests.push(ScrapeRequest::begin(&self.server, self.clock));
+        self.scrape_requests.push(scrape::begin(&self.server, self.clock));
     }
 
     /// Scrapes the server once all players stand still.
     pub fn scrape_at_rest(&mut self) {
-        self.at_rest = Some(ScrapeRequest::begin(&self.server, self.clock));
+        self.at_rest = Some(scrape::begin(&self.server, self.clock));
     }
 
     /// Returns the server's metrics at rest, and at the begin and the end of the window. Waits for pending responses.
     pub fn scrapes(&mut self) -> (Option<Scrape>, Vec<Option<Scrape>>) {
-        let at_rest = self.at_rest.take().and_then(ScrapeRequest::answer);
-        (at_rest, self.scrape_requests.drain(..).map(ScrapeRequest::answer).collect())
+        let answer = |pending: Pending| pending.join().ok().flatten();
+        (self.at_rest.take().and_then(answer), self.scrape_requests.drain(..).map(answer).collect())
     }
 
     /// Returns the number of the server's descriptors after all clients have disconnected. Waits for the server to

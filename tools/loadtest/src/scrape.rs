@@ -33,23 +33,15 @@ impl Scrape {
 }
 
 /// A pending scrape.
-#[derive(Debug)]
-pub struct ScrapeRequest(JoinHandle<Option<Scrape>>);
+pub type Pending = JoinHandle<Option<Scrape>>;
 
-impl ScrapeRequest {
-    /// Starts a scrape.
-    pub fn begin(server: &Target, clock: Clock) -> ScrapeRequest {
-        let server = server.clone();
-        ScrapeRequest(thread::spawn(move || {
-            let body = request(&server)?;
-            Some(Scrape { at_ns: clock.now_ns(), body })
-        }))
-    }
-
-    /// Waits for the result; `None` if the server provides no metrics.
-    pub fn answer(self) -> Option<Scrape> {
-        self.0.join().ok().flatten()
-    }
+/// Starts a scrape. Its result is `None` if the server provides no metrics.
+pub fn begin(server: &Target, clock: Clock) -> Pending {
+    let server = server.clone();
+    thread::spawn(move || {
+        let body = request(&server)?;
+        Some(Scrape { at_ns: clock.now_ns(), body })
+    })
 }
 
 /// Requests the metrics, again while the server is busy. Returns `None` if the response is not usable.

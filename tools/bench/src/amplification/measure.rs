@@ -11,7 +11,7 @@ use game_client::endpoint::Target;
 use game_client::line::Line;
 use game_client::{ClientMessage, Facing, Vector};
 use game_client::{Failure, Interrupt, http};
-use loadtest::hostile::requester::Requester;
+use loadtest::hostile::requester::{Requester, Requests};
 
 use super::cases::{Act, Case, ask, etag_in, messages, requests, still_world, visits};
 use super::{Options, Row};
@@ -187,9 +187,9 @@ impl Attacker<'_> {
                 Ok(sent)
             }
             Act::Request(bytes) => {
-                let before = self.requester.requests.bytes_sent;
-                self.requester.act(bytes.as_bytes());
-                Ok(self.requester.requests.bytes_sent - before)
+                let mut requests = Requests::default();
+                self.requester.act(bytes.as_bytes(), &mut requests);
+                Ok(requests.bytes_sent)
             }
             Act::Fresh(bytes) => ask(self.server, bytes).map(|_| bytes.len() as u64),
             Act::Visit { with_cookie } => {

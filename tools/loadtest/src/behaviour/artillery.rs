@@ -1,10 +1,10 @@
 //! The published load scenario. Wait one second, then repeat: MOVE, 0.5 s, maybe turn, 2 s, maybe attack, 5 s, maybe
 //! end the attack, 0.5 s.
 
+use fastrand::Rng;
 use game_client::Facing;
 
 use super::{Action, Decision, SECOND_NS, random_vector};
-use fastrand::Rng;
 
 /// Time between joining and the first MOVE.
 pub const THINK_NS: u64 = SECOND_NS;

@@ -4,10 +4,10 @@
 //! vector on arrival. It faces the direction of its walk. Sometimes it stops in the middle of a walk to attack. After a
 //! walk it pauses. After its first attack it sends `ATTACK_END` once a second until the end, as the browser does.
 
+use fastrand::Rng;
 use game_client::{Facing, Vector};
 
 use super::{Action, Decision, SECOND_NS};
-use fastrand::Rng;
 
 /// Steps per second of the browser client.
 const STEPS_PER_S: u64 = 24;

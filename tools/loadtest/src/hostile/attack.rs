@@ -217,17 +217,17 @@ impl Site {
     fn request_in_groups(&self, interval: Duration, bytes: impl Fn(usize) -> Vec<u8>) -> Requests {
         let mut peers: Vec<(Requester, Vec<u8>)> =
             (0..self.peers).map(|index| (Requester::new(self.server.address), bytes(index))).collect();
-        let mut beat = Ticker::every(interval / GROUPS as u32);
+        let (mut requests, mut beat) = (Requests::default(), Ticker::every(interval / GROUPS as u32));
         for group in (0..GROUPS).cycle() {
             if self.is_over() {
                 break;
             }
             for (peer, bytes) in peers.iter_mut().skip(group).step_by(GROUPS) {
-                peer.act(bytes);
+                peer.act(bytes, &mut requests);
             }
             beat.sleep();
         }
-        peers.iter().fold(Requests::default(), |sum, (peer, _)| sum.plus(peer.requests))
+        requests
     }
 
     fn is_over(&self) -> bool {

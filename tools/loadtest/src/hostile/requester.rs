@@ -17,8 +17,6 @@ const STATUS_BYTES: usize = ANSWER.len() + 1;
 /// Counts of one or several connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Started connections.
-    pub opened: u64,
     /// Connections closed by the server or failed.
     pub ended: u64,
     /// Sent bytes.
@@ -27,20 +25,6 @@ pub struct Requests {
     pub answered: u64,
     /// Responses with another status.
     pub refused: u64,
-}
-
-impl Requests {
-    /// Returns the sum.
-    #[must_use]
-    pub fn plus(self, other: Requests) -> Requests {
-        Requests {
-            opened: self.opened + other.opened,
-            ended: self.ended + other.ended,
-            bytes_sent: self.bytes_sent + other.bytes_sent,
-            answered: self.answered + other.answered,
-            refused: self.refused + other.refused,
-        }
-    }
 }
 
 /// A requester, with one connection at a time.
@@ -52,61 +36,52 @@ pub struct Requester {
     waiting: Vec<u8>,
     /// The last received bytes, because the start of a response may be split.
     tail: Vec<u8>,
-    /// The counts.
-    pub requests: Requests,
 }
 
 impl Requester {
     /// Creates a requester without a connection.
     pub fn new(server: SocketAddr) -> Requester {
-        let requests = Requests::default();
-        Requester { server, stream: None, waiting: Vec::new(), tail: Vec::new(), requests }
+        Requester { server, stream: None, waiting: Vec::new(), tail: Vec::new() }
     }
 
-    /// Reads available bytes, then sends these unless earlier ones are still queued; never blocks.
-    pub fn act(&mut self, bytes: &[u8]) {
-        if self.stream.is_none() && !self.open() {
-            return;
+    /// Connects if necessary, reads available bytes, then sends these unless earlier ones are still queued; never blocks.
+    pub fn act(&mut self, bytes: &[u8], requests: &mut Requests) {
+        if self.stream.is_none() {
+            *self = Requester {
+                stream: begin_connect(self.server, None, None).ok(),
+                ..Requester::new(self.server)
+            };
         }
         if self.waiting.is_empty() {
             self.waiting.extend_from_slice(bytes);
         }
-        if !(self.read() && self.write()) {
+        if !(self.read(requests) && self.write(requests)) {
             self.stream = None;
-            self.requests.ended += 1;
+            requests.ended += 1;
         }
     }
 
-    fn open(&mut self) -> bool {
-        self.requests.opened += 1;
-        self.waiting.clear();
-        self.tail.clear();
-        self.stream = begin_connect(self.server, None, None).ok();
-        self.requests.ended += u64::from(self.stream.is_none());
-        self.stream.is_some()
-    }
-
     /// Reads all available bytes, and returns whether the connection is open.
-    fn read(&mut self) -> bool {
+    fn read(&mut self, requests: &mut Requests) -> bool {
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let Some(stream) = &mut self.stream else { return false };
             match stream.read(&mut buffer) {
                 Ok(0) => return false,
-                Ok(count) => self.count(&buffer[..count]),
+                Ok(count) => self.count(&buffer[..count], requests),
                 Err(error) => return is_patient(error.kind()),
             }
         }
     }
 
     /// Sends as much as the kernel accepts, and returns whether the connection is open.
-    fn write(&mut self) -> bool {
+    fn write(&mut self, requests: &mut Requests) -> bool {
         while !self.waiting.is_empty() {
             let Some(stream) = &mut self.stream else { return false };
             match stream.write(&self.waiting) {
                 Ok(count) => {
                     self.waiting.drain(..count);
-                    self.requests.bytes_sent += count as u64;
+                    requests.bytes_sent += count as u64;
                 }
                 Err(error) => return is_patient(error.kind()),
             }
@@ -114,13 +89,13 @@ impl Requester {
         true
     }
 
-    fn count(&mut self, bytes: &[u8]) {
+    fn count(&mut self, bytes: &[u8], requests: &mut Requests) {
         self.tail.extend_from_slice(bytes);
         let beginnings = self.tail.windows(STATUS_BYTES).filter(|window| window.starts_with(ANSWER));
         for window in beginnings {
             match window[ANSWER.len()] {
-                b'1'..=b'3' => self.requests.answered += 1,
-                _ => self.requests.refused += 1,
+                b'1'..=b'3' => requests.answered += 1,
+                _ => requests.refused += 1,
             }
         }
         // Shorter than the counted pattern, so that no response counts twice.
@@ -144,9 +119,10 @@ mod tests {
             b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 429 Too Many Requests\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n";
         for cut in 0..text.len() {
             let mut requester = Requester::new(SocketAddr::from(([127, 0, 0, 1], 1)));
-            requester.count(&text[..cut]);
-            requester.count(&text[cut..]);
-            assert_eq!((requester.requests.answered, requester.requests.refused), (2, 1), "cut at {cut}");
+            let mut requests = Requests::default();
+            requester.count(&text[..cut], &mut requests);
+            requester.count(&text[cut..], &mut requests);
+            assert_eq!((requests.answered, requests.refused), (2, 1), "cut at {cut}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The output of a peer over time, without sockets and clocks, so that it can be tested without a server.
 
+use fastrand::Rng;
 use game_client::ClientMessage;
 use game_client::frame::{Opcode, masked};
 
 use super::kind::Kind;
 use crate::behaviour::{SECOND_NS, random_vector};
-use fastrand::Rng;
 
 /// Time between two bytes of slow peers.
 const BYTE_INTERVAL_NS: u64 = SECOND_NS;

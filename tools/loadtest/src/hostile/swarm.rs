@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
+use fastrand::Rng;
 use game_client::{Interrupt, handshake};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
@@ -23,7 +24,6 @@ use crate::behaviour::SECOND_NS;
 use crate::connection::Phase;
 use crate::os::Clock;
 use crate::schedule::{Entry, FixedRate, TaskQueue};
-use fastrand::Rng;
 
 /// Length of an iteration.
 const ITERATION: Duration = Duration::from_millis(10);

@@ -1,12 +1,12 @@
 //! The server in the measured window, from the kernel and its metrics.
 
+use game_client::text::thousands;
 use serde::Serialize;
 
 use super::Named;
 use crate::measure::Second;
 use crate::observe::Mark;
 use crate::scrape::Scrape;
-use game_client::text::thousands;
 
 /// The server's resource usage and metrics.
 #[derive(Debug, Default, Serialize)]
