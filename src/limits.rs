@@ -3,7 +3,7 @@
 //! A number that an operator can change is a setting (see [`crate::config`]). The numbers here are fixed by the
 //! protocol, by the existing client, or by the memory and time that one connection may cost.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 // ---- Protocol ------------------------------------------------------------------------------------------------
 
@@ -401,15 +401,17 @@ pub const LIST_CONNECTIONS_PER_TURN: usize = 512;
 /// Players in one list.
 pub const LISTED_PLAYERS_MAX: usize = 1_000;
 
-/// Banned networks.
+/// Decisions about banned networks that a node remembers.
 pub const BANS_MAX: usize = 1_000;
 
-/// Shortest prefixes of a ban, in bits: shorter ones would be a slip.
-pub const BAN_PREFIX_V4_MIN: u8 = 8;
-/// See [`BAN_PREFIX_V4_MIN`].
-pub const BAN_PREFIX_V6_MIN: u8 = 16;
-/// Longest prefix of a ban, in bits: the part of an IPv6 address that identifies a network.
-pub const BAN_PREFIX_V6_MAX: u8 = 64;
+/// Time for which the end of a ban is remembered, in seconds, so that no peer restores the ban.
+pub const UNBAN_MEMORY_S: u64 = 7 * 24 * 3600;
+
+/// Largest time by which a decision may lie in the future, in microseconds: the clocks of nodes differ.
+pub const DECISION_FUTURE_US_MAX: u64 = 60_000_000;
+
+/// Prefixes of banned networks, in bits: a shorter one would be a slip, and 64 bits of an IPv6 address identify a network.
+pub const BAN_PREFIXES: [RangeInclusive<u8>; 2] = [8..=32, 16..=64];
 
 /// Longest reason in a close frame, in bytes (RFC 6455, section 5.5: 125 with the code).
 pub const CLOSE_REASON_BYTES_MAX: usize = 123;

@@ -3,6 +3,11 @@
 //! A message is a header of [`HEADER_BYTES`] (magic, version, kind, world size, sender, sequence number, time)
 //! and a body that depends on the kind. The decoder trusts nothing: the bus may carry any bytes.
 
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{BUS_MESSAGE_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::sessions::{SavedPlayer, SessionToken};
 use crate::world::{GhostUpdate, Position, Vector};
@@ -67,6 +72,21 @@ pub enum Body {
         /// State of the session at its owner.
         outcome: SessionOutcome,
     },
+    /// All decisions about banned networks that the sender knows.
+    Bans(Vec<BanDecision>),
+}
+
+/// An operator's decision to ban a network or to end its ban. Of several about one network, the latest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanDecision {
+    /// The network, without bits beyond its prefix.
+    pub network: IpNet,
+    /// Whether it is banned.
+    pub is_ban: bool,
+    /// Time at which the decision ends, in seconds since 1970; `None` for never.
+    pub until_s: Option<u64>,
+    /// Time of the decision, in microseconds since 1970.
+    pub decided_us: u64,
 }
 
 /// State of a session that a client presented to another node.
@@ -123,6 +143,14 @@ const KIND_SHUTDOWN: u8 = 4;
 const KIND_SNAPSHOT_REQUEST: u8 = 5;
 const KIND_SESSION_REQUEST: u8 = 6;
 const KIND_SESSION_REPLY: u8 = 7;
+const KIND_BANS: u8 = 8;
+
+/// Bytes of an encoded decision: 1 flags, 1 prefix, 16 address, 8 end, 8 time.
+const DECISION_BYTES: usize = 34;
+
+const FLAG_BAN: u8 = 1;
+const FLAG_V6: u8 = 2;
+const FLAG_ENDS: u8 = 4;
 
 const OUTCOME_ACTIVE: u8 = 0;
 const OUTCOME_UNKNOWN: u8 = 1;
@@ -141,6 +169,7 @@ pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
         Body::SnapshotRequest(_) => KIND_SNAPSHOT_REQUEST,
         Body::SessionRequest { .. } => KIND_SESSION_REQUEST,
         Body::SessionReply { .. } => KIND_SESSION_REPLY,
+        Body::Bans(_) => KIND_BANS,
     });
     out.extend_from_slice(&header.world.0.to_le_bytes());
     out.extend_from_slice(&header.world.1.to_le_bytes());
@@ -176,6 +205,7 @@ pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
                 }
             }
         }
+        Body::Bans(decisions) => decisions.iter().for_each(|decision| put_decision(&mut out, decision)),
     }
     out
 }
@@ -222,6 +252,19 @@ fn put_u32s(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
 fn put_token(out: &mut Vec<u8>, token: SessionToken, node: NodeId) {
     out.extend_from_slice(&token.number().to_le_bytes());
     out.extend_from_slice(&node.to_le_bytes());
+}
+
+fn put_decision(out: &mut Vec<u8>, decision: &BanDecision) {
+    let BanDecision { network, is_ban, until_s, decided_us } = decision;
+    let (family, address) = match network.addr() {
+        IpAddr::V4(address) => (0, address.to_ipv6_mapped()),
+        IpAddr::V6(address) => (FLAG_V6, address),
+    };
+    let flags = if *is_ban { FLAG_BAN } else { 0 } | if until_s.is_some() { FLAG_ENDS } else { 0 };
+    out.extend([family | flags, network.prefix_len()]);
+    out.extend_from_slice(&address.octets());
+    out.extend_from_slice(&until_s.unwrap_or(0).to_le_bytes());
+    out.extend_from_slice(&decided_us.to_le_bytes());
 }
 
 fn put_entities<'a>(out: &mut Vec<u8>, players: impl IntoIterator<Item = &'a GhostUpdate>) {
@@ -279,6 +322,18 @@ impl Reader<'_> {
             attacks: bits >> 5 & 1 == 1,
             begins_attack: bits >> 6 & 1 == 1,
         })
+    }
+
+    fn decision(&mut self) -> Option<BanDecision> {
+        let flags = self.byte().filter(|flags| *flags <= FLAG_BAN | FLAG_V6 | FLAG_ENDS)?;
+        let (prefix, address) = (self.byte()?, Ipv6Addr::from(self.take::<16>()?));
+        let has_end = flags & FLAG_ENDS != 0;
+        let until_s = self.u64().filter(|until_s| has_end || *until_s == 0)?;
+        let address =
+            if flags & FLAG_V6 != 0 { IpAddr::V6(address) } else { IpAddr::V4(address.to_ipv4_mapped()?) };
+        let network = IpNet::new(address, prefix).ok().filter(|network| network.trunc() == *network)?;
+        let until_s = has_end.then_some(until_s);
+        Some(BanDecision { network, is_ban: flags & FLAG_BAN != 0, until_s, decided_us: self.u64()? })
     }
 
     fn token(&mut self) -> Option<SessionToken> {
@@ -341,98 +396,14 @@ impl Reader<'_> {
                 };
                 Body::SessionReply { token, requester, outcome }
             }
+            KIND_BANS => {
+                let count = self.0.len().div_ceil(DECISION_BYTES);
+                Body::Bans(self.list(count, Self::decision)?)
+            }
             _ => return None,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::world::ReconciliationBudget;
-    use proptest::prelude::*;
-
-    prop_compose! {
-        fn ghost_update()(
-            id in 1u32.., x: u16, y: u16, dx in -1i8..=1, dy in -1i8..=1,
-            faces_right: bool, attacks: bool, begins_attack: bool,
-        ) -> GhostUpdate {
-            GhostUpdate { id, position: Position { x, y }, vector: Vector::new(dx, dy), faces_right, attacks, begins_attack }
-        }
-    }
-
-    prop_compose! {
-        fn outcome()(
-            x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, kind in 0u8..3,
-        ) -> SessionOutcome {
-            let (budget, reconnected_ms_ago) = (ReconciliationBudget::EMPTY.refilled(ms), 0);
-            match kind {
-                0 => SessionOutcome::Active,
-                1 => SessionOutcome::Unknown,
-                _ => SessionOutcome::Transferred(SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago }),
-            }
-        }
-    }
-
-    fn body() -> impl Strategy<Value = Body> {
-        let players = || proptest::collection::vec(ghost_update(), 0..20);
-        let moved = proptest::collection::vec((any::<u32>(), ghost_update()), 0..20);
-        let ids = || proptest::collection::vec(any::<u32>(), 0..20);
-        prop_oneof![
-            (any::<u32>(), ids(), moved, players()).prop_map(|(region, left, moved, updated)| {
-                Body::Changes(Changes { region, left, moved, updated })
-            }),
-            (any::<u32>(), players()).prop_map(|(region, players)| Body::Snapshot { region, players }),
-            ("[a-z0-9-]{0,20}", any::<u32>(), any::<u32>())
-                .prop_map(|(name, ids_end, players)| Body::Heartbeat(Heartbeat { name, ids_end, players })),
-            Just(Body::Shutdown),
-            ids().prop_map(Body::SnapshotRequest),
-            (any::<u128>(), any::<u64>())
-                .prop_map(|(number, owner)| Body::SessionRequest { token: SessionToken::of(number), owner }),
-            (any::<u128>(), any::<u64>(), outcome()).prop_map(|(number, requester, outcome)| {
-                Body::SessionReply { token: SessionToken::of(number), requester, outcome }
-            }),
-        ]
-    }
-
-    const HEADER: Header = Header { world: (2000, 1000), node: 7, sequence: 8, sent_us: 9 };
-
-    proptest! {
-        #[test]
-        fn encoded_messages_decode_and_other_lengths_do_not(body in body(), cut in 1usize..40, more: u8) {
-            let mut bytes = encode(&HEADER, &body);
-            prop_assert_eq!(decode(&bytes), Ok((HEADER, body.clone())));
-            // A message of another length decodes differently or not at all.
-            let shorter = &bytes[..bytes.len().saturating_sub(cut)];
-            prop_assert_ne!(decode(shorter), Ok((HEADER, body.clone())));
-            bytes.push(more);
-            prop_assert_ne!(decode(&bytes), Ok((HEADER, body)));
-        }
-
-        #[test]
-        fn decoding_any_bytes_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
-            let _ = decode(&[b"PX".as_slice(), &[VERSION], &bytes].concat());
-        }
-    }
-
-    #[test]
-    fn a_message_without_a_body_is_only_a_header() {
-        assert_eq!(encode(&HEADER, &Body::Shutdown).len(), HEADER_BYTES);
-    }
-
-    #[test]
-    fn another_version_is_reported() {
-        let mut bytes = encode(&HEADER, &Body::Shutdown);
-        bytes[2] = VERSION + 1;
-        assert_eq!(decode(&bytes), Err(DecodeError::Version(VERSION + 1)));
-    }
-
-    #[test]
-    fn excessive_counts_are_malformed() {
-        let mut bytes = encode(&HEADER, &Body::Changes(Changes::default()));
-        let at = bytes.len() - 8;
-        bytes[at..].fill(0xff);
-        assert_eq!(decode(&bytes), Err(DecodeError::Malformed));
-    }
-}
+mod tests;

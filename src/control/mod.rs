@@ -12,9 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::limits::{
-    BAN_PREFIX_V4_MIN, BAN_PREFIX_V6_MAX, BAN_PREFIX_V6_MIN, CLOSE_REASON_BYTES_MAX, LISTED_PLAYERS_MAX,
-};
+use crate::limits::{BAN_PREFIXES, CLOSE_REASON_BYTES_MAX, LISTED_PLAYERS_MAX};
 
 /// Version of the interface. A change that an older client would misread raises it.
 pub const VERSION: u64 = 1;
@@ -216,10 +214,8 @@ impl Command {
 
 /// A ban of a short prefix is a slip, and limits apply to 64 bits of an IPv6 address.
 fn check_ban(network: Network) -> Result<(), String> {
-    let (prefix, allowed) = match network.0 {
-        IpNet::V4(network) => (network.prefix_len(), BAN_PREFIX_V4_MIN..=32),
-        IpNet::V6(network) => (network.prefix_len(), BAN_PREFIX_V6_MIN..=BAN_PREFIX_V6_MAX),
-    };
+    let [v4, v6] = BAN_PREFIXES;
+    let (prefix, allowed) = (network.0.prefix_len(), if network.0.addr().is_ipv4() { v4 } else { v6 });
     if allowed.contains(&prefix) {
         return Ok(());
     }

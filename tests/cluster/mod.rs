@@ -1,6 +1,7 @@
 //! Several servers with one world and a real Redis between them, including failures of any of them.
 
 mod balancing;
+mod bans;
 mod failover;
 mod faults;
 mod hostile;

@@ -14,7 +14,7 @@ use crate::support::{Client, Server, Settings, poll_until};
 
 const SECRET: &str = "a-secret-of-thirty-two-characters-or-more";
 
-fn with_secret(redis: &Redis, name: &str) -> Settings {
+pub fn with_secret(redis: &Redis, name: &str) -> Settings {
     settings(redis, name).set("CLUSTER_SECRET", SECRET)
 }
 
@@ -27,12 +27,12 @@ fn beat(sent_us: u64) -> Vec<u8> {
     encode(&Header { world: (2_000, 2_000), node: 0xf0f0, sequence: 1, sent_us }, &Body::Heartbeat(beat))
 }
 
-fn sealed(place: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+pub fn sealed(place: &str, mut bytes: Vec<u8>) -> Vec<u8> {
     Authenticator::new(&Secret::new(SECRET)).append_tag(place, &mut bytes);
     bytes
 }
 
-fn now_us() -> u64 {
+pub fn now_us() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("a clock").as_micros() as u64
 }
@@ -86,7 +86,7 @@ fn a_message_recorded_a_minute_ago_is_refused() {
 }
 
 #[test]
-fn sealed_sessions_are_restored_and_forged_ones_ignored() {
+pub fn sealed_sessions_are_restored_and_forged_ones_ignored() {
     let redis = Redis::start();
     let servers = two_with_secret(&redis);
     let disconnected_cookie_and_key = |redis: &Redis| {

@@ -3,7 +3,7 @@
 mod bans;
 mod hostile;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use game_client::Vector;
@@ -33,16 +33,12 @@ impl Subject {
 
     /// Runs `ctl` with these arguments.
     fn run(&self, arguments: &str) -> Output {
-        let mut command = program();
-        command.arg("ctl").arg("--socket").arg(&self.socket).args(arguments.split(' '));
-        command.output().expect("the program runs")
+        run(&self.socket, arguments)
     }
 
     /// Returns the result of a command that succeeds.
     fn control(&self, arguments: &str) -> Json {
-        let output = self.run(&format!("--json {arguments}"));
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {}", stderr_text(&output));
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        control(&self.socket, arguments)
     }
 
     /// Returns the problem of a command that fails.
@@ -55,6 +51,19 @@ impl Subject {
     fn log_has(&self, text: &str) {
         wait_until(text, || self.server.log().contains(text));
     }
+}
+
+fn run(socket: &Path, arguments: &str) -> Output {
+    let mut command = program();
+    command.arg("ctl").arg("--socket").arg(socket).args(arguments.split(' '));
+    command.output().expect("the program runs")
+}
+
+/// Runs `ctl` with these arguments at a socket. Returns the result of a command that succeeds.
+pub fn control(socket: &Path, arguments: &str) -> Json {
+    let output = run(socket, &format!("--json {arguments}"));
+    assert_eq!(output.status.code(), Some(0), "{arguments}: {}", stderr_text(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 fn ids(list: &Json) -> Vec<u64> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::system::System;
-use super::{Core, close, takeover};
+use super::{Core, close, control, takeover};
 use crate::cluster::bus::Bus;
 use crate::cluster::link::{Command, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
@@ -187,6 +187,11 @@ fn handle_bus_event<S: System>(core: &mut Core<S>, event: LinkEvent, now: Now) {
                         close::close_player(core, token, Code::GoingAway, why, Closed::SharedId);
                     }
                 }
+                // Without a secret, any client of Redis could ban players.
+                Received::Bans(_) if core.config.cluster_secret.is_none() => {
+                    core.metrics.bus_refused_total += 1;
+                }
+                Received::Bans(decisions) => control::merge_bans(core, &decisions),
                 Received::SessionReply(session, fate) => takeover::owner_answered(core, session, fate),
                 Received::Applied { delay_us, has_players: true } => {
                     // With clocks that far apart, the delay is meaningless.
@@ -228,6 +233,10 @@ pub(super) fn publish_to_bus<S: System>(core: &mut Core<S>) {
         // A node that has announced its shutdown publishes nothing more.
         if cluster.is_up() && !is_draining {
             core.engine.publish(&mut cluster.node, now, &mut out);
+            if core.config.cluster_secret.is_some() {
+                let decisions = || core.operations.bans.decisions().to_vec();
+                cluster.node.publish_bans(decisions, now, &mut out);
+            }
         }
     }
     cluster.outgoing = out;
@@ -270,6 +279,13 @@ pub(super) fn answer_claim<S: System>(
     let now = bus_now(core);
     let Some(cluster) = &mut core.cluster else { return };
     cluster.node.reply_session(session, requester, fate, now, &mut cluster.outgoing);
+}
+
+/// Publishes the decisions about banned networks soon.
+pub(super) fn bans_changed<S: System>(core: &mut Core<S>) {
+    if let Some(cluster) = &mut core.cluster {
+        cluster.node.bans_changed();
+    }
 }
 
 /// Announces the shutdown to other nodes.

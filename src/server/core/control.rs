@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::bans::Ban;
+use super::bans::BanDecision;
 use super::peer_address::PeerAddresses;
 use super::system::System;
 use super::table::Token;
-use super::{Core, close, reload};
+use super::{Core, close, cluster, reload};
 use crate::control::{Command, Network, Sort};
 use crate::limits::LIST_CONNECTIONS_PER_TURN;
 use crate::ops::metrics::Closed;
@@ -63,7 +63,8 @@ pub struct List {
 /// # Errors
 /// The command can't be executed; the message is for the operator.
 pub(super) fn execute<S: System>(core: &mut Core<S>, command: Command, uid: u32) -> Result<Progress, String> {
-    let (now_ms, now_s) = (core.clock.now_ms(), core.system.unix_time().as_secs());
+    let (now_ms, now_us) = (core.clock.now_ms(), core.system.unix_time().as_micros() as u64);
+    let now_s = now_us / 1_000_000;
     let done = match command {
         Command::Players { sort, near, address, limit } => {
             let list = List { sort, near, address, limit, next_index: 0, matching: 0, players: Vec::new() };
@@ -89,18 +90,18 @@ pub(super) fn execute<S: System>(core: &mut Core<S>, command: Command, uid: u32)
         }
         Command::Ban { network, seconds } => {
             let until_s = seconds.map(|seconds| now_s + seconds.min(SECONDS_MAX));
-            core.operations.bans.add(Ban { network: network.0, until_s }, now_s)?;
-            save_bans(core, now_s);
+            core.operations.bans.ban(network.0, until_s, now_us)?;
+            bans_changed(core);
             let tokens = tokens_of(core, network);
             let end = seconds.map_or("for good".to_owned(), |seconds| format!("for {seconds} s"));
             log::info!("control: user {uid} bans {network} {end}: {} connections", tokens.len());
             json!({ "kicked": kick(core, tokens, crate::control::KICK_CODE, "banned", Closed::Banned) })
         }
         Command::Unban { network } => {
-            if !core.operations.bans.remove(network.0) {
+            if !core.operations.bans.unban(network.0, now_us) {
                 return Err(format!("network {network}: not banned"));
             }
-            save_bans(core, now_s);
+            bans_changed(core);
             log::info!("control: user {uid} unbans {network}");
             json!({ "unbanned": network })
         }
@@ -154,7 +155,7 @@ fn status<S: System>(core: &Core<S>, now_ms: u64, now_s: u64) -> Json {
     })
 }
 
-fn ban_json(ban: &Ban, now_s: u64) -> Json {
+fn ban_json(ban: &BanDecision, now_s: u64) -> Json {
     let left_s = ban.until_s.map(|until_s| until_s.saturating_sub(now_s));
     json!({ "network": Network(ban.network), "seconds_left": left_s })
 }
@@ -285,8 +286,25 @@ fn kick<S: System>(
     before - core.engine.players()
 }
 
-fn save_bans<S: System>(core: &mut Core<S>, now_s: u64) {
-    let bans: Vec<&Ban> = core.operations.bans.in_force(now_s).collect();
-    let text = serde_json::to_string_pretty(&bans).unwrap_or_default();
+/// Saves the decisions about banned networks, and publishes them to other nodes.
+fn bans_changed<S: System>(core: &mut Core<S>) {
+    let text = serde_json::to_string_pretty(core.operations.bans.decisions()).unwrap_or_default();
     core.system.save_bans(text);
+    cluster::bans_changed(core);
+}
+
+/// Applies decisions of another node.
+pub(super) fn merge_bans<S: System>(core: &mut Core<S>, decisions: &[BanDecision]) {
+    let before = core.operations.bans.clone();
+    let banned = core.operations.bans.merge(decisions, core.system.unix_time().as_micros() as u64);
+    if core.operations.bans == before {
+        return;
+    }
+    let text = serde_json::to_string_pretty(core.operations.bans.decisions()).unwrap_or_default();
+    core.system.save_bans(text);
+    for network in banned.into_iter().map(Network) {
+        let tokens = tokens_of(core, network);
+        log::info!("control: another node bans {network}: {} connections", tokens.len());
+        kick(core, tokens, crate::control::KICK_CODE, "banned", Closed::Banned);
+    }
 }

@@ -91,7 +91,7 @@ use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::sessions::Sessions;
 use crate::wire::http::Date;
-use bans::{Ban, Bans};
+use bans::BanDecision;
 use capacity::Capacity;
 use clock::Clock;
 use cluster::Cluster;
@@ -190,8 +190,8 @@ impl<S: System> Core<S> {
     }
 
     /// Restores the bans that an earlier process wrote.
-    pub fn restore_bans(&mut self, bans: Vec<Ban>) {
-        self.operations = Operations::new(Bans::restore(bans));
+    pub fn restore_bans(&mut self, decisions: &[BanDecision]) {
+        self.operations.bans.merge(decisions, self.system.unix_time().as_micros() as u64);
     }
 
     /// Executes a command of this user of the machine.

@@ -12,10 +12,6 @@ pub(super) struct Operations {
 }
 
 impl Operations {
-    pub fn new(bans: Bans) -> Self {
-        Self { bans, ..Self::default() }
-    }
-
     /// Admits no players for this time in milliseconds, or until [`Operations::open`].
     pub fn close(&mut self, now_ms: u64, duration_ms: Option<u64>) {
         self.closed_until_ms = duration_ms.map_or(u64::MAX, |duration_ms| now_ms.saturating_add(duration_ms));

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use crate::ops::files::read_bounded;
-use crate::server::core::bans::Ban;
+use crate::server::core::bans::BanDecision;
 
 /// Name of the file.
 const NAME: &str = "bans.json";
@@ -30,7 +30,7 @@ impl BansFile {
     }
 
     /// Reads the bans. A file that can't be read is logged and set aside.
-    pub fn load(&self) -> Vec<Ban> {
+    pub fn load(&self) -> Vec<BanDecision> {
         let Some(path) = &self.path else { return Vec::new() };
         let read = read_bounded(path, BYTES_MAX)
             .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::other));

@@ -112,7 +112,7 @@ impl Server {
         let sessions = sessions::load(&config);
         let control = config.control_socket().and_then(|path| control::listen(&path, false));
         let mut core = Core::new(linux, config, capacity, assets, sessions, cluster);
-        core.restore_bans(core.system().bans.load());
+        core.restore_bans(&core.system().bans.load());
         Self::with(timer, signals, control, core)
     }
 
