@@ -193,8 +193,8 @@ fn a_signal_to_the_script_ends_the_server_and_the_command() {
     let environment = Environment::new("with-server");
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
         let started = environment.folder.join(format!("started-{signal}"));
-        let beside =
-            format!("echo $$ $SERVER_PID >'{0}.new'; mv '{0}.new' '{0}'; sleep 600", started.display());
+        // Not as a child of the shell, which ignores SIGINT if the program that it waits for survives it.
+        let beside = format!("echo $$ $SERVER_PID >'{}'; exec sleep 600", started.display());
         let mut command = with_default_signals("tools/with-server.sh");
         command
             .args(["sh", "-c", &beside])
@@ -205,7 +205,8 @@ fn a_signal_to_the_script_ends_the_server_and_the_command() {
             .env("PORT", free_port().to_string());
         let script = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut script = script.expect("the script starts");
-        wait_until("the wrapped command to start", || started.exists());
+        let is_complete = || fs::read_to_string(&started).is_ok_and(|pids| pids.ends_with('\n'));
+        wait_until("the wrapped command to start", is_complete);
         send_signal(script.id(), signal);
         assert!(!script.wait().expect("it ends").success());
         for pid in fs::read_to_string(&started).expect("process ids").split_whitespace() {
