@@ -21,6 +21,7 @@
 //! ARCHITECTURE.md follows one MOVE through the modules and states the invariants.
 
 pub mod admission;
+pub mod auth;
 pub mod cluster;
 pub mod config;
 pub mod control;

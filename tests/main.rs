@@ -5,6 +5,7 @@
 //! - `protocol`: messages, frames, the rules of the browser client, RFC 6455 conformance, replayed recordings
 //! - `http`: the handshake, health, metrics, static files, the server's own pages, refused requests
 //! - `admission`: limits per address and in total, trusted proxies, allowed origins
+//! - `auth`: signed tokens, keys, the sessions of an account
 //! - `overload`: crowds, reconnect storms, hostile peers, exhausted descriptors, memory and ports
 //! - `sessions`: reconnecting with a session token, also after a restart
 //! - `cluster`: several servers that share one world over a real Redis
@@ -27,6 +28,7 @@
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod admission;
+mod auth;
 mod cluster;
 mod config;
 mod control;

@@ -389,9 +389,10 @@ impl Reader<'_> {
                 let outcome = match self.byte()? {
                     OUTCOME_ACTIVE => SessionOutcome::Active,
                     OUTCOME_UNKNOWN => SessionOutcome::Unknown,
-                    OUTCOME_TRANSFERRED => SessionOutcome::Transferred(SavedPlayer::from_bytes(
-                        &self.take::<{ SavedPlayer::BYTES }>()?,
-                    )?),
+                    OUTCOME_TRANSFERRED => {
+                        let bytes = self.0.split_off(..SavedPlayer::encoded_bytes(self.0))?;
+                        SessionOutcome::Transferred(SavedPlayer::from_bytes(bytes)?)
+                    }
                     _ => return None,
                 };
                 Body::SessionReply { token, requester, outcome }

@@ -29,6 +29,7 @@ use std::thread;
 
 use log::LevelFilter;
 
+use crate::auth::Auth;
 use crate::ops::printable::printable;
 use crate::ops::secret::Secret;
 pub use command_line::{ACTIONS, ActionFlag};
@@ -228,6 +229,12 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
         "PROXY_PROTOCOL",
         "off unless a proxy is named by",
         "TRUSTED_PROXIES",
+    );
+    sources.require(
+        config.auth == Auth::None || config.auth_keys.is_some(),
+        "AUTH",
+        "none unless a file with keys is named by",
+        "AUTH_KEYS",
     );
 }
 

@@ -12,6 +12,7 @@ use log::LevelFilter;
 use super::sources::Sources;
 use super::value::Value as _;
 use crate::admission::origins::AllowedOrigins;
+use crate::auth::{self, Auth};
 use crate::limits;
 use crate::ops::logging::Format;
 use crate::ops::secret::{Secrecy, Secret};
@@ -73,6 +74,8 @@ pub enum Allowed {
     Directory,
     /// The path of a file, which need not exist.
     File,
+    /// The path of a file that exists when the configuration is read.
+    ExistingFile,
     /// The path of a Unix socket.
     Socket,
     /// The URL of a Redis server.
@@ -83,6 +86,12 @@ pub enum Allowed {
     Name,
     /// The `Path` of a cookie.
     CookiePath,
+    /// The name of a cookie.
+    CookieName,
+    /// A name of [`crate::auth::Auth`], in any case.
+    Auth,
+    /// The `aud` of a token.
+    Audience,
 }
 
 impl Allowed {
@@ -118,6 +127,7 @@ impl fmt::Display for Allowed {
             Self::Switch => out.write_str("one of true, false, 1, 0, yes, no, on, off"),
             Self::Directory => out.write_str("the path of an existing directory"),
             Self::File => out.write_str("the path of a file"),
+            Self::ExistingFile => out.write_str("the path of an existing file"),
             Self::Socket => {
                 write!(out, "an absolute path of at most {} bytes", limits::SOCKET_PATH_BYTES_MAX)
             }
@@ -131,6 +141,13 @@ impl fmt::Display for Allowed {
                 "a path that begins with /, of 1 to {} visible ASCII characters, none of them a semicolon",
                 limits::COOKIE_PATH_BYTES_MAX
             ),
+            Self::CookieName => {
+                write!(out, "1 to {} letters, digits, dots, hyphens and underscores", auth::COOKIE_BYTES_MAX)
+            }
+            Self::Auth => out.write_str("one of none, jwt"),
+            Self::Audience => {
+                write!(out, "1 to {} visible ASCII characters, none of them an @", auth::AUDIENCE_BYTES_MAX)
+            }
             Self::Name => out.write_str("1 to 64 letters, digits, dots, colons, hyphens and underscores"),
         }
     }
@@ -209,6 +226,18 @@ settings! {
     LIVE ALLOWED_ORIGINS, allowed_origins: AllowedOrigins = "*" in Origins;
     /// Refuse handshakes without an Origin header
     LIVE REQUIRE_ORIGIN, require_origin: bool = "false" in Switch;
+    /// Who may join: everyone, or clients with a signed token (JSON Web Token)
+    LIVE AUTH, auth: Auth = "none" in Auth;
+    /// File with the keys that verify tokens, a JSON Web Key Set
+    LIVE AUTH_KEYS, auth_keys: Option<PathBuf> = "" in ExistingFile;
+    /// Name of the cookie with the token
+    LIVE AUTH_COOKIE, auth_cookie: String = "pixi_auth" in CookieName;
+    /// Audience (aud) that tokens must name; unset refuses tokens that name one
+    LIVE AUTH_AUDIENCE, auth_audience: Option<String> = "" in Audience;
+    /// Tolerance of a token's exp and nbf, in seconds
+    LIVE AUTH_LEEWAY_SEC, auth_leeway_s: u32 = "30" in whole(0, 600);
+    /// Maximum players of one account (sub); a newer one closes the oldest
+    LIVE AUTH_SESSIONS_PER_SUB, auth_sessions_per_sub: u32 = "1" in whole(1, 1_000);
     /// Directory of files to serve over HTTP
     LIVE STATIC_DIR -s, static_dir: Option<PathBuf> = "" in Directory;
     /// Maximum number of files and directories in STATIC_DIR

@@ -49,6 +49,12 @@ const ALL_CHANGED: Env = &[
     ("ADMIN_ADDR", "[::1]:9108"),
     ("ALLOWED_ORIGINS", "https://*.example.com:8443,null,file://"),
     ("REQUIRE_ORIGIN", "true"),
+    ("AUTH", "jwt"),
+    ("AUTH_KEYS", "/proc/version"),
+    ("AUTH_COOKIE", "__Host-site.user"),
+    ("AUTH_AUDIENCE", "https://game.example/"),
+    ("AUTH_LEEWAY_SEC", "600"),
+    ("AUTH_SESSIONS_PER_SUB", "1000"),
     ("STATIC_DIR", "/"),
     ("STATIC_MAX_FILES", "1000000"),
     ("STATIC_MAX_MIB", "65536"),
@@ -153,7 +159,7 @@ fn bounds_are_inclusive_and_a_value_beyond_is_reported_with_the_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 35);
+    assert_eq!(checked, 37);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use log::LevelFilter;
 
 use super::settings::Allowed;
 use crate::admission::origins::AllowedOrigins;
+use crate::auth::{AUDIENCE_BYTES_MAX, Auth, COOKIE_BYTES_MAX};
 use crate::cluster::link::Address;
 use crate::limits::{
     CLUSTER_SECRET_BYTES, COOKIE_PATH_BYTES_MAX, NODE_NAME_BYTES_MAX, SOCKET_PATH_BYTES_MAX,
@@ -48,6 +49,7 @@ values! {
     IpAddr: |_, text| address(text);
     SocketAddr: |_, text| socket_address(text);
     AllowedOrigins: |_, text| AllowedOrigins::parse(list(text));
+    Auth: |_, text: &str| Auth::named(&text.to_ascii_lowercase());
     Format: |_, text: &str| Format::named(&text.to_ascii_lowercase());
     String: word;
 }
@@ -78,6 +80,7 @@ impl Value for PathBuf {
         let path = Self::from(text);
         let fits = match allowed {
             Allowed::Directory => path.is_dir(),
+            Allowed::ExistingFile => path.is_file(),
             Allowed::Socket => path.is_absolute() && text.len() <= SOCKET_PATH_BYTES_MAX,
             _ => !path.is_dir(),
         };
@@ -130,14 +133,21 @@ fn switch(_: Allowed, text: &str) -> Option<bool> {
     }
 }
 
-/// Parses a name or a cookie path.
+/// Parses a name, an audience, or the name or path of a cookie.
 fn word(allowed: Allowed, text: &str) -> Option<String> {
-    let fits = if allowed == Allowed::CookiePath {
-        let is_fit = |byte: u8| byte.is_ascii_graphic() && byte != b';';
-        text.starts_with('/') && text.len() <= COOKIE_PATH_BYTES_MAX && text.bytes().all(is_fit)
-    } else {
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_".contains(&byte);
-        !text.is_empty() && text.len() <= NODE_NAME_BYTES_MAX && text.bytes().all(is_fit)
+    let is_of = |bytes_max: usize, is_fit: fn(u8) -> bool| {
+        !text.is_empty() && text.len() <= bytes_max && text.bytes().all(is_fit)
+    };
+    let fits = match allowed {
+        Allowed::CookiePath => {
+            text.starts_with('/')
+                && is_of(COOKIE_PATH_BYTES_MAX, |byte| byte.is_ascii_graphic() && byte != b';')
+        }
+        Allowed::CookieName => {
+            is_of(COOKIE_BYTES_MAX, |byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+        Allowed::Audience => is_of(AUDIENCE_BYTES_MAX, |byte| byte.is_ascii_graphic() && byte != b'@'),
+        _ => is_of(NODE_NAME_BYTES_MAX, |byte| byte.is_ascii_alphanumeric() || b".:-_".contains(&byte)),
     };
     fits.then(|| text.to_owned())
 }

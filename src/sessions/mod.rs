@@ -175,6 +175,11 @@ impl<P: Copy> Sessions<P> {
         self.active.get(&self.current(presented)).map(|active| active.player)
     }
 
+    /// Returns the saved state of the disconnected session of a token, as of its disconnect.
+    pub fn saved(&self, presented: SessionToken) -> Option<&SavedPlayer> {
+        self.disconnected.get(&self.current(presented)).map(|stored| &stored.saved)
+    }
+
     /// Looks up a token, and takes the saved state of a disconnected session. Both tokens of the session are invalid afterwards.
     pub fn take(&mut self, presented: SessionToken, now_ms: u64) -> Lookup<P> {
         self.expire(now_ms);

@@ -21,6 +21,7 @@ pub use request_parser::RequestParser;
 pub use response::{Response, Status};
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
@@ -60,7 +61,9 @@ pub enum Method {
 }
 
 /// A well-formed request without a body.
-#[derive(Debug, PartialEq, Eq)]
+///
+/// `Debug` prints no field that may contain a token.
+#[derive(PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -89,6 +92,8 @@ pub struct Request {
     pub x_forwarded_proto: Option<String>,
     /// The `Cookie` header, repeated ones joined with commas. Invalid UTF-8 is replaced: most cookies are foreign.
     pub cookie: Option<String>,
+    /// The `Authorization` header; repeated ones are joined with commas. Invalid UTF-8 is replaced.
+    pub authorization: Option<String>,
     /// Host and port addressed by the client; empty if the request has none.
     authority: String,
     version_1_1: bool,
@@ -215,6 +220,7 @@ struct Fields {
     forwarded: Option<String>,
     x_forwarded_proto: Option<String>,
     cookie: Option<String>,
+    authorization: Option<String>,
     handshake: Handshake,
 }
 
@@ -256,6 +262,7 @@ impl Fields {
             "forwarded" => Some(&mut self.forwarded),
             "x-forwarded-proto" => Some(&mut self.x_forwarded_proto),
             "cookie" => Some(&mut self.cookie),
+            "authorization" => Some(&mut self.authorization),
             "upgrade" => Some(&mut self.handshake.upgrade),
             "connection" => Some(&mut self.handshake.connection),
             "sec-websocket-key" => Some(&mut self.handshake.key),
@@ -293,9 +300,20 @@ impl Fields {
 /// Returns whether the field may contain invalid UTF-8. The invalid bytes are replaced, which is safe: the
 /// server compares these fields with ASCII values only.
 fn may_be_non_utf8(name: &str) -> bool {
-    let names = ["cookie", "range", "accept-encoding"];
+    let names = ["cookie", "authorization", "range", "accept-encoding"];
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
         || name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"))
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, path, keep_alive, .. } = self;
+        out.debug_struct("Request")
+            .field("method", method)
+            .field("path", path)
+            .field("keep_alive", keep_alive)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -349,6 +367,7 @@ impl Request {
             forwarded: fields.forwarded,
             x_forwarded_proto: fields.x_forwarded_proto,
             cookie: fields.cookie,
+            authorization: fields.authorization,
             authority,
             version_1_1,
             handshake: fields.handshake,

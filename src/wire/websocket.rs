@@ -84,6 +84,8 @@ pub enum Code {
     TooBig = 1009,
     /// An internal error.
     Internal = 1011,
+    /// A newer connection of the player's account. Private use: RFC 6455, section 7.4.2.
+    Displaced = 4001,
 }
 
 impl From<Code> for u16 {

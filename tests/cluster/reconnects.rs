@@ -7,11 +7,12 @@ use game_client::Vector;
 use nix::sys::signal::Signal;
 
 use super::redis::Redis;
-use super::{cluster, health, pair, settings, start, two};
+use super::{cluster, health, pair, settings, start, two, two_of};
+use crate::auth::login::{Login, cookie};
 use crate::support::raw::{MADE_UP_COOKIE, Raw, upgrade_with_cookie};
 use crate::support::wait::{reconnect_while_polling, wait_until};
-use crate::support::walker::{cookie_of_walked_client, walked_client};
-use crate::support::{Client, wait_for, wait_for_acks};
+use crate::support::walker::{cookie_of_walked_client, walk, walked_client};
+use crate::support::{Client, Server, wait_for, wait_for_acks};
 
 #[test]
 fn a_session_reconnects_to_another_server_once() {
@@ -199,4 +200,27 @@ fn a_hung_redis_delays_a_reconnect_only_briefly() {
     redis.signal(Signal::SIGCONT);
     assert_eq!(client.position(), (500, 500));
     assert_eq!(server.reconnects("miss"), 1);
+}
+
+#[test]
+fn a_session_returns_to_its_account_only() {
+    let (redis, login) = (Redis::start(), Login::new("auth-cluster"));
+    let file = login.file.to_str().expect("UTF-8");
+    let [first, second] = two_of(|name| settings(&redis, name).set("AUTH", "jwt").set("AUTH_KEYS", file));
+    let mut client = Client::reconnect(&first, &cookie("anna"));
+    walk(std::slice::from_mut(&mut client), 0, Vector::DOWN, 10);
+    let session = client.cookie();
+    let position = |server: &Server, user: &str| {
+        Client::reconnect(server, &format!("{}; {session}", cookie(user))).position()
+    };
+    assert_eq!(position(&second, "bert"), (500, 500));
+    assert_eq!((second.reconnects("other_account"), first.count("players")), (1, 1));
+    drop(client);
+    first.wait_for_players(0);
+    wait_until("the entry of the disconnected player", || {
+        assert_eq!(position(&second, "bert"), (500, 500));
+        second.reconnects("other_account") >= 2
+    });
+    wait_until("the position", || position(&second, "anna") == (500, 540));
+    assert_eq!(second.reconnects("hit"), 1);
 }

@@ -89,6 +89,7 @@ impl Node {
             viewport: None,
             budget: self.world.reconciliation_budget(slot),
             reconnected_ms_ago: SavedPlayer::LONG_AGO,
+            account: None,
         };
         self.sessions.disconnect(token, saved, now_ms);
         self.world.remove(slot);

@@ -104,6 +104,7 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::AccountHash;
     use crate::world::ReconciliationBudget;
 
     const SAVED: SavedPlayer = SavedPlayer {
@@ -113,12 +114,15 @@ mod tests {
         viewport: Some((800, 600)),
         budget: ReconciliationBudget::EMPTY,
         reconnected_ms_ago: 0,
+        account: None,
     };
 
     #[test]
     fn values_round_trip_and_damaged_values_decode_to_nothing() {
         let session = Value::Session { node: 7, has_left: true, saved: SAVED, ttl_s: 300 };
-        for value in [session, Value::RotatedTo(SessionToken::of(9))] {
+        let saved = SavedPlayer { account: Some(AccountHash::from_bytes([7; 16])), ..SAVED };
+        let authenticated = Value::Session { node: 7, has_left: true, saved, ttl_s: 300 };
+        for value in [session, authenticated, Value::RotatedTo(SessionToken::of(9))] {
             let bytes = value.to_bytes();
             assert_eq!(Value::from_bytes(&bytes), value);
             for cut in 0..bytes.len() {

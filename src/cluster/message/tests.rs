@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::auth::AccountHash;
 use crate::world::ReconciliationBudget;
 use proptest::prelude::*;
 
@@ -18,12 +19,15 @@ prop_compose! {
 prop_compose! {
     fn outcome()(
         x: u16, y: u16, faces_right: bool, viewport: Option<(u16, u16)>, ms in 0u64..3_000, kind in 0u8..3,
+        account: Option<[u8; AccountHash::BYTES]>,
     ) -> SessionOutcome {
         let (budget, reconnected_ms_ago) = (ReconciliationBudget::EMPTY.refilled(ms), 0);
         match kind {
             0 => SessionOutcome::Active,
             1 => SessionOutcome::Unknown,
-            _ => SessionOutcome::Transferred(SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago }),
+            _ => SessionOutcome::Transferred(SavedPlayer {
+                x, y, faces_right, viewport, budget, reconnected_ms_ago, account: account.map(AccountHash::from_bytes),
+            }),
         }
     }
 }

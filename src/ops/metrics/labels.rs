@@ -152,6 +152,28 @@ kinds! {
         OriginMissing = "origin_missing",
         /// The request has more than one `Origin`.
         OriginRepeated = "origin_repeated",
+        /// The handshake has no token.
+        AuthMissing = "auth_missing",
+        /// The handshake has several tokens of one kind.
+        AuthRepeated = "auth_repeated",
+        /// The token is too long.
+        AuthTooLong = "auth_too_long",
+        /// The token is malformed.
+        AuthMalformed = "auth_malformed",
+        /// The token's header names no supported algorithm, or an extension.
+        AuthHeader = "auth_header",
+        /// No key has the token's key id and algorithm.
+        AuthKey = "auth_key",
+        /// The token's signature does not match.
+        AuthSignature = "auth_signature",
+        /// The token has expired.
+        AuthExpired = "auth_expired",
+        /// The token is not valid yet.
+        AuthNotYetValid = "auth_not_yet_valid",
+        /// The token is for another audience.
+        AuthAudience = "auth_audience",
+        /// The token's subject is no account.
+        AuthSubject = "auth_subject",
         /// The request head is malformed.
         BadRequest = "bad_request",
         /// The request head is too long or has too many fields.
@@ -200,6 +222,8 @@ kinds! {
         Reset = "reset",
         /// The player's session moved to another connection.
         TakenOver = "taken_over",
+        /// A newer connection of its account closed it.
+        SameAccount = "same_account",
         /// A player of another node had the same id.
         SharedId = "shared_id",
         /// An operator kicked the player.
@@ -226,10 +250,12 @@ kinds! {
     Reconnect by "outcome" {
         /// The player had disconnected, and its position was kept.
         Hit = "hit",
-        /// The session's old connection did not answer a ping and was closed.
+        /// The session's old connection did not answer a ping, or its account joined again; it was closed.
         TakenOver = "taken_over",
         /// The session's player is connected: another tab of the same browser.
         SecondTab = "second_tab",
+        /// The session's player has another account.
+        OtherAccount = "other_account",
         /// The session reconnected less than a second ago.
         TooSoon = "too_soon",
         /// The token is unknown or expired.

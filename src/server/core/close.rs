@@ -22,6 +22,7 @@ pub(super) fn remove_player<S: System>(core: &mut Core<S>, token: Token, reason:
     // Deferred messages of a leaving player are dropped: they exceeded its rate.
     core.metrics.rate_limited_total += player.deferred.len() as u64;
     reconnect::end_session(core, token);
+    core.accounts.remove(token);
     core.metrics.closed[reason] += 1;
     log::debug!("player {} closed: {reason:?}", core.engine.world().id(slot).unwrap_or(0));
     core.engine.leave(slot);

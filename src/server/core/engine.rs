@@ -150,14 +150,15 @@ impl Engine {
         slot
     }
 
-    /// Returns the state of a player that its session keeps.
+    /// Returns the state of a player that its session keeps, without the account.
     pub fn saved(&self, slot: u32) -> SavedPlayer {
         let Position { x, y } = self.world().position(slot);
         let half_sides = self.viewers.viewer(slot).and_then(Viewer::half_sides);
         let viewport = half_sides.map(|(width, height)| (2 * width as u16, 2 * height as u16));
         let (faces_right, budget) =
             (self.world().is_facing_right(slot), self.world().reconciliation_budget(slot));
-        SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago: SavedPlayer::LONG_AGO }
+        let reconnected_ms_ago = SavedPlayer::LONG_AGO;
+        SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago, account: None }
     }
 
     /// Applies a message from another node.

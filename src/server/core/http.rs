@@ -8,8 +8,11 @@ use super::reconnect::TokenLookup;
 use super::system::{Listener, System};
 use super::table::Token;
 use super::takeover::Requester;
-use super::{Core, accept, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover};
+use super::{
+    Core, accept, authentication, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover,
+};
 use crate::admission::origins::Refusal;
+use crate::auth::{Account, Unverified};
 use crate::ops::metrics::{Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
 use crate::sessions::{SavedPlayer, SessionToken};
@@ -49,6 +52,15 @@ pub(super) struct Handshake {
     pub key: AcceptKey,
     /// Whether the client uses `https` to the proxy in front.
     pub is_https: bool,
+    /// The account of its token; `None` without authentication.
+    pub account: Option<Account>,
+}
+
+impl Handshake {
+    /// Whether the saved player has the account of this handshake. No session passes from one account to another.
+    pub fn may_resume(&self, saved: &SavedPlayer) -> bool {
+        saved.account == self.account.as_ref().map(Account::hash)
+    }
 }
 
 /// A session that a handshake resumes.
@@ -229,12 +241,18 @@ fn answer_upgrade<S: System>(core: &mut Core<S>, token: Token, request: &Request
     if let Err(refusal) = origins.check(request.origin.as_deref(), core.config.require_origin) {
         return refuse_origin(core, token, request, refusal);
     }
+    let unverified = match authentication::inspect(core, request) {
+        Ok(unverified) => unverified,
+        Err(denied) => return authentication::refuse(core, token, request, denied),
+    };
+    let claimed = unverified.as_ref().map(Unverified::claimed_account);
     // The player that this handshake may replace.
     let is_https = core.gate.peer_addresses.is_https(token, request);
     let port = request.port(is_https).unwrap_or_else(|| core.system.public_port());
     let presented = request.cookie.as_deref().and_then(|cookies| SessionToken::in_cookies(cookies, port));
-    let owner = presented.and_then(|presented| reconnect::connected_owner(core, presented));
-    if let Some((reason, line)) = refusal_reason(core, owner.is_some()) {
+    let owner = presented.and_then(|presented| reconnect::connected_owner(core, presented, claimed));
+    let replaces_player = owner.is_some() || authentication::displaces_player(core, claimed);
+    if let Some((reason, line)) = refusal_reason(core, replaces_player) {
         return refuse(core, token, reason, line);
     }
     let (now_ns, addresses) = (core.clock.now_ns(), &mut core.gate.peer_addresses);
@@ -242,9 +260,19 @@ fn answer_upgrade<S: System>(core: &mut Core<S>, token: Token, request: &Request
     if let Err(refusal) = checked {
         return refuse_address(core, token, Some(request), &refusal, false);
     }
-    let handshake = Handshake { token, port, key, is_https };
-    match reconnect::look_up_token(core, presented) {
+    // Last, since it costs the most.
+    let account = match unverified.map(Unverified::verify).transpose() {
+        Ok(account) => account,
+        Err(denied) => return authentication::refuse(core, token, request, denied),
+    };
+    let handshake = Handshake { token, port, key, is_https, account };
+    match reconnect::look_up_token(core, presented, handshake.account.as_ref()) {
         TokenLookup::Player(reconnect) => {
+            upgrade_to_player(core, &handshake, reconnect.as_ref());
+            return RequestOutcome::Upgraded;
+        }
+        TokenLookup::Displacing(presented, owner) => {
+            let reconnect = takeover::displace_owner(core, token, presented, owner);
             upgrade_to_player(core, &handshake, reconnect.as_ref());
             return RequestOutcome::Upgraded;
         }
@@ -256,27 +284,34 @@ fn answer_upgrade<S: System>(core: &mut Core<S>, token: Token, request: &Request
     RequestOutcome::Pending
 }
 
-/// Upgrades a pending handshake whose lookup is complete, or puts the session back if the server is full.
+/// Upgrades a pending handshake whose lookup is complete. Puts the session back if the server is full, or if a newer
+/// handshake of another account got the lookup of an older one.
 pub(super) fn admit_handshake<S: System>(
     core: &mut Core<S>,
     handshake: &Handshake,
-    reconnect: Option<&ResumedSession>,
+    mut reconnect: Option<ResumedSession>,
 ) {
+    if let Some(ResumedSession { presented, saved }) =
+        reconnect.take_if(|reconnect| !handshake.may_resume(&reconnect.saved))
+    {
+        core.sessions.store.put_back(presented, saved, core.clock.now_ms());
+    }
     let token = handshake.token;
     if takeover::is_http(core, token) {
+        let replaces_player = authentication::displaces_player(core, handshake.account.as_ref());
         let refused = if core.gate.peer_addresses.promote(token) {
-            refusal_reason(core, false).map(|(reason, line)| refuse(core, token, reason, line))
+            refusal_reason(core, replaces_player).map(|(reason, line)| refuse(core, token, reason, line))
         } else {
             let refusal = TooManyRequests::too_many_connections();
             Some(refuse_address(core, token, None, &refusal, false))
         };
         if refused.is_none() {
-            return upgrade_to_player(core, handshake, reconnect);
+            return upgrade_to_player(core, handshake, reconnect.as_ref());
         }
         player::queue_write(core, token);
         close_http(core, token);
     }
-    if let Some(&ResumedSession { presented, saved }) = reconnect {
+    if let Some(ResumedSession { presented, saved }) = reconnect {
         core.sessions.store.put_back(presented, saved, core.clock.now_ms());
     }
 }
@@ -374,7 +409,10 @@ fn upgrade_to_player<S: System>(
     handshake: &Handshake,
     reconnect: Option<&ResumedSession>,
 ) {
-    let Handshake { token, port, ref key, is_https } = *handshake;
+    let Handshake { token, port, ref key, is_https, ref account } = *handshake;
+    if let Some(account) = account {
+        authentication::make_room(core, account);
+    }
     let (now_ms, uptime_ms, date) = (core.clock.now_ms(), core.clock.uptime_ms(), core.date());
     // If the system provides no random numbers, the session keeps its old token.
     let presented = reconnect.map(|reconnect| reconnect.presented);
@@ -396,10 +434,17 @@ fn upgrade_to_player<S: System>(
     connection.outbox.note_stall(now_ms);
     connection.phase = Phase::Player { slot, player };
     core.connections.set_player(slot, token);
+    if let Some(account) = account {
+        core.accounts.insert(token, account.clone());
+    }
     reconnect::start_session(core, token, session_token, reconnect);
     core.metrics.connections_upgraded_total += 1;
     player::queue_write(core, token);
-    log::debug!("player {} joined", core.engine.world().id(slot).unwrap_or(0));
+    let id = core.engine.world().id(slot).unwrap_or(0);
+    match account {
+        Some(account) => log::debug!("player {id} joined: account {account}"),
+        None => log::debug!("player {id} joined"),
+    }
     if !http.head.is_empty() {
         player::receive_from_player(core, token, http.head.bytes());
     }

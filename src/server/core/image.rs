@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::Accounts;
 use super::assets::Assets;
 use super::capacity::Capacity;
 use super::clock::Clock;
@@ -139,6 +140,7 @@ struct ImageRef<'a, S: System> {
     http_queue: &'a HttpQueue,
     http_budget: &'a HttpBudget,
     sessions: &'a PlayerSessions,
+    accounts: &'a Accounts,
     cluster: Option<&'a Cluster<S::Bus>>,
     engine: &'a Engine,
     report: &'a Report,
@@ -159,6 +161,7 @@ struct Image {
     http_queue: HttpQueue,
     http_budget: HttpBudget,
     sessions: PlayerSessions,
+    accounts: Accounts,
     cluster: Option<Cluster<()>>,
     engine: Engine,
     report: Report,
@@ -233,6 +236,7 @@ pub fn make<S: System>(core: &Core<S>) -> Result<Vec<u8>, postcard::Error> {
         http_queue: &core.site.queue,
         http_budget: &core.site.budget,
         sessions: &core.sessions,
+        accounts: &core.accounts,
         cluster: core.cluster.as_ref(),
         engine: &core.engine,
         report: &core.lifecycle.report,
@@ -283,6 +287,7 @@ pub fn resume<S: System>(
         gate: image.gate,
         site,
         sessions: image.sessions,
+        accounts: image.accounts,
         cluster: image.cluster.zip(cluster).map(|(image, cluster)| cluster.continue_from(image)),
         engine: image.engine,
         lifecycle: Lifecycle { draining: None, reload, report: image.report, tick_counter },

@@ -21,16 +21,19 @@
 //! * [`replies`]: what is written at the end of a batch, and in which order.
 //! * [`gate`]: room for connections, and the choice of the one to displace. [`peer_address`]: the limits of each address.
 //! * [`site`]: pages, files, metrics, and the share of time for HTTP.
-//! * [`sessions`]: tokens and pending reconnects. [`cluster`]: the other nodes.
+//! * [`sessions`]: tokens and pending reconnects. [`accounts`]: the accounts of players. [`cluster`]: the other nodes.
 //! * [`engine`]: world, replication and load governor, without connections.
 //! * [`lifecycle`]: shutdown, reload, report. [`operations`]: bans, and whether players are admitted.
 //!
 //! An owner decides; the flows across owners are functions, and perform what the owners decide: [`accept`], [`player`] with
-//! [`input`] and [`deferred`], [`flush`] (ticks and rounds), [`http`] with [`http_slice`] and [`routes`], [`reconnect`] and
-//! [`takeover`], [`close`] with [`deadlines`], [`reload`], [`report`] and [`control`]. Another process continues from an [`image`].
+//! [`input`] and [`deferred`], [`flush`] (ticks and rounds), [`http`] with [`http_slice`], [`routes`] and [`authentication`],
+//! [`reconnect`] and [`takeover`], [`close`] with [`deadlines`], [`reload`], [`report`] and [`control`]. Another process continues
+//! from an [`image`].
 
 mod accept;
+mod accounts;
 pub mod assets;
+mod authentication;
 pub mod bans;
 pub mod capacity;
 mod clock;
@@ -81,6 +84,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::auth::{Account, KeySet};
 use crate::cluster::Node;
 use crate::config::Config;
 use crate::control::Command;
@@ -91,6 +95,7 @@ use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::sessions::Sessions;
 use crate::wire::http::Date;
+use accounts::Accounts;
 use bans::BanDecision;
 use capacity::Capacity;
 use clock::Clock;
@@ -125,6 +130,8 @@ pub struct Census {
     pub gate: usize,
     /// Addresses of players.
     pub addresses: usize,
+    /// Players with an account.
+    pub accounts: usize,
     /// Handshakes that wait for a session.
     pub pending_reconnects: usize,
     /// Entries of all queues.
@@ -147,6 +154,7 @@ pub struct Core<S: System> {
     gate: Gate,
     site: Site,
     sessions: PlayerSessions,
+    accounts: Accounts,
     cluster: Option<Cluster<S::Bus>>,
     engine: Engine,
     lifecycle: Lifecycle,
@@ -180,6 +188,7 @@ impl<S: System> Core<S> {
             gate,
             site: Site::new(assets, config.admin_addr.is_some(), now_ns),
             sessions: PlayerSessions { store: sessions, pending: PendingReconnects::default() },
+            accounts: Accounts::default(),
             cluster,
             engine: Engine::new(&config, now_ns, system.random_seed()),
             lifecycle: Lifecycle { draining: None, reload, report, tick_counter: TickCounter::default() },
@@ -205,6 +214,18 @@ impl<S: System> Core<S> {
     /// Continues a list of players. Returns its result once it is complete.
     pub fn advance_list(&self, list: &mut List) -> Option<Json> {
         list.advance(self)
+    }
+
+    /// Sets the keys that verify tokens. Without keys, `AUTH=jwt` refuses every handshake.
+    #[must_use]
+    pub fn with_keys(mut self, keys: KeySet) -> Self {
+        self.accounts.keys = keys;
+        self
+    }
+
+    /// Returns the account of the player on a connection; `None` without authentication.
+    pub fn account(&self, token: Token) -> Option<&Account> {
+        self.accounts.of(token)
     }
 
     /// Returns the operating system.
@@ -239,12 +260,13 @@ impl<S: System> Core<S> {
 
     /// Counts what the core holds.
     pub fn census(&self) -> Census {
-        let Self { connections, replies, gate, site, sessions, engine, .. } = self;
+        let Self { connections, replies, gate, site, sessions, accounts, engine, .. } = self;
         Census {
             connections: connections.table.len(),
             players: engine.players(),
             gate: gate.len(),
             addresses: gate.peer_addresses.counted_addresses(),
+            accounts: accounts.len(),
             pending_reconnects: sessions.pending.len(),
             queued: connections.queued() + replies.queued() + site.queue.len(),
             outbox_bytes: connections.table.iter().map(|(_, connection)| connection.outbox.len()).sum(),

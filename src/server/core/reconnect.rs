@@ -1,10 +1,12 @@
 //! Reconnecting: resolves the session token of a handshake, and saves the sessions of players.
 
 use super::Core;
+use super::authentication;
 use super::cluster::Cluster;
 use super::http::ResumedSession;
 use super::system::System;
 use super::table::Token;
+use crate::auth::{Account, AccountHash};
 use crate::limits::SESSION_SAVE_MS;
 use crate::ops::metrics::Reconnect;
 use crate::sessions::{Lookup, SavedPlayer, SessionToken};
@@ -15,22 +17,28 @@ pub(super) enum TokenLookup {
     Player(Option<ResumedSession>),
     /// The session's player is in the world, on this connection.
     InUse(SessionToken, Token),
+    /// As above, and the account may have no other connection: the handshake continues the session of that one.
+    Displacing(SessionToken, Token),
     /// The token is unknown here; the bus or another node may know it.
     Remote(SessionToken),
 }
 
-/// Returns the connection of the player whose session has this token, if that player is in the world.
-pub(super) fn connected_owner<S: System>(core: &mut Core<S>, presented: SessionToken) -> Option<Token> {
+/// Returns the connection of the player whose session has this token, if that player is in the world and has this account.
+pub(super) fn connected_owner<S: System>(
+    core: &mut Core<S>,
+    presented: SessionToken,
+    account: Option<&Account>,
+) -> Option<Token> {
     let owner = core.sessions.store.player(presented)?;
     confirm_token(core, owner);
     // Confirming may have invalidated the presented token, if it was the previous one.
-    core.sessions.store.player(presented)
+    core.sessions.store.player(presented).filter(|&owner| core.accounts.of(owner) == account)
 }
 
 /// Returns the state of a player for its session, with the time since its last reconnect.
 pub(super) fn saved_player<S: System>(core: &Core<S>, owner: Token) -> Option<SavedPlayer> {
     let (slot, player) = core.connections.player(owner)?;
-    let saved = core.engine.saved(slot);
+    let saved = state(core, slot, owner);
     Some(
         player.session_token.map_or(saved, |session| {
             core.sessions.store.with_reconnect_age(session, saved, core.clock.now_ms())
@@ -38,16 +46,41 @@ pub(super) fn saved_player<S: System>(core: &Core<S>, owner: Token) -> Option<Sa
     )
 }
 
-/// Looks up the session token of a handshake, and counts the outcome unless it is still open.
-pub(super) fn look_up_token<S: System>(core: &mut Core<S>, presented: Option<SessionToken>) -> TokenLookup {
+/// Returns the state of a player, with its account.
+fn state<S: System>(core: &Core<S>, slot: u32, token: Token) -> SavedPlayer {
+    SavedPlayer { account: core.accounts.hash_of(token), ..core.engine.saved(slot) }
+}
+
+/// Whether the session of a token has this account, as far as this node knows the session.
+fn is_of_account<S: System>(core: &Core<S>, presented: SessionToken, account: Option<AccountHash>) -> bool {
+    match core.sessions.store.player(presented) {
+        Some(owner) => core.accounts.hash_of(owner) == account,
+        None => core.sessions.store.saved(presented).is_none_or(|saved| saved.account == account),
+    }
+}
+
+/// Looks up the session token of a handshake with this account, and counts the outcome unless it is still open. The session
+/// of another account stays as it is.
+pub(super) fn look_up_token<S: System>(
+    core: &mut Core<S>,
+    presented: Option<SessionToken>,
+    account: Option<&Account>,
+) -> TokenLookup {
     if !core.sessions.store.is_enabled() {
         return TokenLookup::Player(None);
     }
     let Some(presented) = presented else { return TokenLookup::Player(None) };
+    if !is_of_account(core, presented, account.map(Account::hash)) {
+        core.metrics.reconnects[Reconnect::OtherAccount] += 1;
+        return TokenLookup::Player(None);
+    }
     let outcome = match core.sessions.store.take(presented, core.clock.now_ms()) {
         Lookup::Disconnected(saved) => {
             core.metrics.reconnects[Reconnect::Hit] += 1;
             return TokenLookup::Player(Some(ResumedSession { presented, saved }));
+        }
+        Lookup::Active(owner) if authentication::displaces(core, account, owner) => {
+            return TokenLookup::Displacing(presented, owner);
         }
         Lookup::Active(owner) => return TokenLookup::InUse(presented, owner),
         Lookup::TooSoon => Reconnect::TooSoon,
@@ -97,7 +130,7 @@ pub(super) fn end_session<S: System>(core: &mut Core<S>, token: Token) {
     if let Some((slot, player)) = core.connections.player(token)
         && let Some(session) = player.session_token
     {
-        let (saved, now_ms) = (core.engine.saved(slot), core.clock.now_ms());
+        let (saved, now_ms) = (state(core, slot, token), core.clock.now_ms());
         core.sessions.store.disconnect(session, saved, now_ms);
     }
 }
@@ -120,6 +153,7 @@ fn save_session<S: System>(core: &mut Core<S>, token: Token) {
     if let Some((slot, player)) = core.connections.player(token)
         && let Some(session) = player.session_token
     {
-        core.sessions.store.save(session, core.engine.saved(slot), core.clock.now_ms());
+        let (saved, now_ms) = (state(core, slot, token), core.clock.now_ms());
+        core.sessions.store.save(session, saved, now_ms);
     }
 }

@@ -48,7 +48,13 @@ pub(super) fn finish_reload<S: System>(core: &mut Core<S>) {
     };
     core.lifecycle.reload.is_pending = false;
     match result {
-        Ok((config, assets)) => apply_config(core, config, assets),
+        Ok((config, assets, keys)) => {
+            if keys.len() + core.accounts.keys.len() > 0 {
+                log::info!("reload: {} keys verify tokens", keys.len());
+            }
+            core.accounts.keys = keys;
+            apply_config(core, config, assets);
+        }
         Err(problems) => {
             for problem in problems.lines() {
                 log::error!("reload: nothing changes: {problem}");

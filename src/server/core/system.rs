@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::capacity::Capacity;
 use super::table::Token;
+use crate::auth::KeySet;
 use crate::cluster::bus::Bus;
 use crate::config::Config;
 use crate::server::core::assets::Assets;
@@ -62,8 +63,8 @@ pub struct Usage {
     pub log_lines_dropped: u64,
 }
 
-/// The configuration and the files of a reload, or all problems, one a line.
-pub type Reloaded = Result<(Config, Assets), String>;
+/// The configuration, the files and the keys of a reload, or all problems, one a line.
+pub type Reloaded = Result<(Config, Assets, KeySet), String>;
 
 /// The operating system.
 pub trait System: Debug {

@@ -14,7 +14,7 @@ use super::connection::Phase;
 use super::http::{Handshake, ResumedSession};
 use super::system::System;
 use super::table::Token;
-use super::{Core, close, cluster, http, player, reconnect};
+use super::{Core, authentication, close, cluster, http, player, reconnect};
 use crate::cluster::link::Record;
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::limits::{RECONNECT_LOOKUP_MS, RECONNECT_OWNER_MS, RECONNECT_PING_MS, RECONNECTS_PENDING_MAX};
@@ -29,6 +29,15 @@ pub(super) enum Requester {
     Client(Handshake),
     /// A node to which a client presented the token.
     Node(NodeId),
+}
+
+impl Requester {
+    fn client(&self) -> Option<&Handshake> {
+        match self {
+            Self::Client(handshake) => Some(handshake),
+            Self::Node(_) => None,
+        }
+    }
 }
 
 /// The event that decides a pending reconnect.
@@ -226,8 +235,16 @@ pub(super) fn session_fetched<S: System>(
         }
         return;
     };
+    let is_foreign = pending.requester.client().is_some_and(|handshake| !handshake.may_resume(&record.saved));
     let Some(cluster) = &mut core.cluster else { return };
-    if !record.has_left && cluster.is_peer_alive(record.node) {
+    let is_active = !record.has_left && cluster.is_peer_alive(record.node);
+    if is_foreign {
+        // The owner writes the entry of an active session again.
+        if !is_active {
+            core.sessions.store.put_back(record.token, record.saved, now_ms);
+        }
+        resolve(core, presented, Reconnect::OtherAccount, None);
+    } else if is_active {
         // Only the owner knows whether its player is still connected.
         let Some(pending) = core.sessions.pending.remove(presented) else { return };
         cluster::claim_session(core, record.token, record.node);
@@ -302,21 +319,8 @@ fn take_over_session<S: System>(core: &mut Core<S>, session: SessionToken, owner
             }
             let was_active = core.sessions.store.player(session).is_some();
             close::close_player(core, owner, Code::GoingAway, "gone on elsewhere", Closed::TakenOver);
-            if core.connections.get(owner).is_some() {
-                core.gate.peer_addresses.replace(owner, handshake.token);
-            }
-            let (outcome, saved) = match core.sessions.store.take(presented, core.clock.now_ms()) {
-                Lookup::Disconnected(saved) if was_active => (Reconnect::TakenOver, Some(saved)),
-                Lookup::Disconnected(saved) => (Reconnect::Hit, Some(saved)),
-                Lookup::TooSoon => (Reconnect::TooSoon, None),
-                Lookup::Active(_) | Lookup::Unknown => (Reconnect::Miss, None),
-            };
-            core.metrics.reconnects[outcome] += 1;
-            http::admit_handshake(
-                core,
-                &handshake,
-                saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
-            );
+            let resumed = take_closed(core, handshake.token, presented, owner, was_active);
+            http::admit_handshake(core, &handshake, resumed);
         }
         Requester::Node(node) => {
             let Some(saved) = reconnect::saved_player(core, owner) else {
@@ -327,6 +331,38 @@ fn take_over_session<S: System>(core: &mut Core<S>, session: SessionToken, owner
             cluster::answer_claim(core, session, node, SessionOutcome::Transferred(saved));
         }
     }
+}
+
+/// Continues the session of a connection that its account may no longer have.
+pub(super) fn displace_owner<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    presented: SessionToken,
+    owner: Token,
+) -> Option<ResumedSession> {
+    authentication::close_displaced(core, owner);
+    take_closed(core, token, presented, owner, true)
+}
+
+/// Takes the session of a connection that was closed for this handshake, and its permit. Counts the outcome.
+fn take_closed<S: System>(
+    core: &mut Core<S>,
+    token: Token,
+    presented: SessionToken,
+    owner: Token,
+    was_active: bool,
+) -> Option<ResumedSession> {
+    if core.connections.get(owner).is_some() {
+        core.gate.peer_addresses.replace(owner, token);
+    }
+    let (outcome, saved) = match core.sessions.store.take(presented, core.clock.now_ms()) {
+        Lookup::Disconnected(saved) if was_active => (Reconnect::TakenOver, Some(saved)),
+        Lookup::Disconnected(saved) => (Reconnect::Hit, Some(saved)),
+        Lookup::TooSoon => (Reconnect::TooSoon, None),
+        Lookup::Active(_) | Lookup::Unknown => (Reconnect::Miss, None),
+    };
+    core.metrics.reconnects[outcome] += 1;
+    saved.map(|saved| ResumedSession { presented, saved })
 }
 
 /// Ends a pending reconnect with this outcome.
@@ -342,11 +378,7 @@ fn resolve<S: System>(
     match requester {
         Requester::Client(handshake) => {
             core.metrics.reconnects[outcome] += 1;
-            http::admit_handshake(
-                core,
-                &handshake,
-                saved.map(|saved| ResumedSession { presented, saved }).as_ref(),
-            );
+            http::admit_handshake(core, &handshake, saved.map(|saved| ResumedSession { presented, saved }));
         }
         // A node's request only ever waits for a frame.
         Requester::Node(node) => cluster::answer_claim(core, session, node, SessionOutcome::Active),
@@ -440,6 +472,7 @@ mod tests {
             viewport: None,
             budget: ReconciliationBudget::FULL,
             reconnected_ms_ago: SavedPlayer::LONG_AGO,
+            account: None,
         };
         let record = Record { token: SessionToken::of(1), saved, node: 7, has_left: false };
         let owner = || Awaiting::Owner { record, retry_ms: Some(500) };

@@ -9,6 +9,7 @@ mod check;
 mod control;
 pub mod handover;
 pub mod health_check;
+mod keys;
 mod linux;
 mod listener;
 pub mod os;
@@ -91,7 +92,8 @@ impl Server {
     /// `read_config` reads the configuration again for a reload.
     ///
     /// # Errors
-    /// Returns an error if an address can't be bound or no descriptors are left; the message names the settings.
+    /// Returns an error if an address can't be bound, the keys can't be read, or no descriptors are left; the message names
+    /// the settings.
     pub fn bind(
         config: Config,
         capacity: Capacity,
@@ -100,6 +102,7 @@ impl Server {
         log: LogHandle,
         read_config: ReadConfig,
     ) -> io::Result<Self> {
+        let keys = keys::load(&config).map_err(io::Error::other)?;
         let mut listeners = Vec::new();
         for (address, settings) in listener::addresses(&config) {
             listeners.push(listener::bind(address, &settings)?);
@@ -111,7 +114,7 @@ impl Server {
         let cluster = bus::join(&config, linux.poll.registry(), None)?;
         let sessions = sessions::load(&config);
         let control = config.control_socket().and_then(|path| control::listen(&path, false));
-        let mut core = Core::new(linux, config, capacity, assets, sessions, cluster);
+        let mut core = Core::new(linux, config, capacity, assets, sessions, cluster).with_keys(keys);
         core.restore_bans(&core.system().bans.load());
         Self::with(timer, signals, control, core)
     }
@@ -130,6 +133,7 @@ impl Server {
         read_config: ReadConfig,
     ) -> io::Result<Self> {
         let path = config.control_socket().ok_or_else(|| io::Error::other("CONTROL_SOCKET is not set"))?;
+        let keys = keys::load(&config).map_err(io::Error::other)?;
         let timer = TickTimer::new()?;
         let Taken { mut channel, public, admin, mut sockets, node, stopped_ns } =
             handover::take(&path, Terms::of(&config))?;
@@ -142,7 +146,8 @@ impl Server {
         let parts = (image.as_slice(), sockets);
         let unsaved = Sessions::new(config.resume_ttl_s, None);
         let mut core = image::resume(linux, config, capacity, assets, unsaved, cluster, parts)
-            .map_err(|refusal| io::Error::other(refusal.to_string()))?;
+            .map_err(|refusal| io::Error::other(refusal.to_string()))?
+            .with_keys(keys);
         channel.commit()?;
         // The old process has closed the file, and leaves the path of the control socket.
         let sessions = sessions::open(core.config());

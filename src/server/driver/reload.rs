@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
-use super::assets;
+use super::{assets, keys};
 use crate::config::{Config, ConfigError};
 use crate::ops::crash::catch_panic;
 use crate::server::core::assets::Assets;
@@ -63,5 +63,6 @@ impl ReloadThread {
 fn read(read_config: ReadConfig, current: &Assets) -> Reloaded {
     let config = read_config().map_err(|error| error.to_string())?;
     let assets = assets::configured(&config, current).map_err(|error| format!("STATIC_DIR: {error}"))?;
-    Ok((config, assets))
+    let keys = keys::load(&config)?;
+    Ok((config, assets, keys))
 }

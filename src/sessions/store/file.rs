@@ -185,7 +185,8 @@ fn migrate_first_table(database: &Database) -> Result<(), redb::Error> {
                 let (token, row) = row?;
                 let (saved_s, x, y, faces_right, viewport) = row.value();
                 let (budget, reconnected_ms_ago) = (ReconciliationBudget::EMPTY, SavedPlayer::LONG_AGO);
-                let saved = SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago };
+                let saved =
+                    SavedPlayer { x, y, faces_right, viewport, budget, reconnected_ms_ago, account: None };
                 table.insert(token.value(), &*row_of(&SessionEntry::Disconnected(saved), saved_s))?;
             }
         }

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pixi_game_server::auth::KeySet;
 use pixi_game_server::cluster::Node;
 use pixi_game_server::config::Config;
 use pixi_game_server::replication::pool::Pool;
@@ -211,7 +212,7 @@ impl System for Machine {
     fn finish_reload(&mut self) -> Option<Reloaded> {
         let now_ns = self.now_ns.get();
         let (_, read) = self.reload.take_if(|(end_ns, _)| now_ns >= *end_ns)?;
-        Some(read.map(|config| (config, Assets::default())))
+        Some(read.map(|config| (config, Assets::default(), KeySet::default())))
     }
 }
 
