@@ -16,6 +16,7 @@ need docker-compose docker-compose  # tests/documents: the stack
 need socat socat                  # tests/documents: the way from another server
 need curl curl                    # tests/documents
 need node nodejs                  # tests/tools, tests/protocol: JavaScript
+need python3 python3              # tests/documents: a login page
 need jq jq                        # tests/documents
 need logrotate logrotate          # tests/process: log rotation
 need sysctl procps                # tools/ops: tune

@@ -1,8 +1,9 @@
 //! The documents: links and make targets exist, and the commands marked as quick work.
 //!
-//! A block of commands marked `sh live` runs against a server of the test. Port 8108 is replaced by that server's port, and
+//! [`login`] runs the worked example of a login. A block of commands marked `sh live` runs against a server of the test. Port 8108 is replaced by that server's port, and
 //! `pixi-game-server` is the program under test.
 
+mod login;
 mod metrics;
 mod sentences;
 mod stack;
