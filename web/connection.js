@@ -15,6 +15,12 @@ const WAIT_MS_MAX = 10_000;
 /** Timeout for opening a connection and for a health request, in milliseconds. */
 const PATIENCE_MS = 5_000;
 
+/** Code of a close because the player's account has joined elsewhere. An attempt by itself would close that connection in turn. */
+const DISPLACED = 4001;
+
+/** Longest delay of a timer, in milliseconds: 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Reasons for a close by code: the codes of RFC 6455, as this server uses them. */
 const REASONS = new Map([
   [1000, 'The server closed the connection.'],
@@ -22,10 +28,11 @@ const REASONS = new Map([
   [1008, 'The server closed the connection: too many messages sent.'],
   [1009, 'The server closed the connection: a message was too long.'],
   [1011, 'Something went wrong on the server.'],
+  [DISPLACED, 'You have joined in another window.'],
 ]);
 
 /**
- * State of the connection. `waiting` has the reason and the time of the next attempt.
+ * State of the connection. `waiting` has the reason and the time of the next attempt, which is infinite until a retry.
  * @typedef {{ is: 'connecting' } | { is: 'open' } | { is: 'waiting', reason: string, until: number }} Status
  */
 
@@ -150,8 +157,9 @@ export class Connection {
   /** @param {number} code */
   async #closed(code) {
     if (this.#isOver) return;
-    const delay = waitMs(this.#attempt);
-    const until = performance.now() + delay;
+    const isDisplaced = code === DISPLACED;
+    const delay = isDisplaced ? TIMER_MS_MAX : waitMs(this.#attempt);
+    const until = isDisplaced ? Infinity : performance.now() + delay;
     this.#attempt += 1;
     this.#timer = setTimeout(() => this.#open(), delay);
     const timer = this.#timer;

@@ -180,7 +180,8 @@ class Play {
    * @param {number} now
    */
   #showWait({ reason, until }, now) {
-    const text = `${reason} Trying again in ${Math.max(Math.ceil((until - now) / 1000), 1)} s.`;
+    const wait = ` Trying again in ${Math.max(Math.ceil((until - now) / 1000), 1)} s.`;
+    const text = reason + (Number.isFinite(until) ? wait : '');
     const notice = element('notice-text');
     // Only on a change: screen readers announce every write.
     if (notice.textContent !== text) notice.textContent = text;

@@ -1,7 +1,8 @@
 // Tests of the pages in a real browser, with a real server.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createHmac } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +55,46 @@ test('two players see each other walk, turn, attack and leave', async (t) => {
 
   await anna.close();
   await until('Anna to leave', async () => !(await other(bert, id)));
+  assert.deepEqual(complaints, []);
+});
+
+/** Signs a token of a user, as the login of a site does. */
+function sign(user, key) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const message = `${part({ alg: 'HS256', kid: 'k' })}.${part({ sub: user, exp: Date.now() / 1000 + 600 })}`;
+  return `${message}.${createHmac('sha256', key).update(message).digest('base64url')}`;
+}
+
+test('with the cookie of a login the unmodified page joins, and without it is refused', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'pixi-auth-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const [key, file] = [Buffer.alloc(32, 7), join(folder, 'keys.json')];
+  await writeFile(file, JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', k: key.toString('base64url') }] }), { mode: 0o600 });
+  const server = await serve(t, { ...TOGETHER, AUTH: 'jwt', AUTH_KEYS: file });
+  const metrics = () => fetch(`${server.url}/metrics`).then((response) => response.json());
+  const { open, complaints } = await browse(t);
+
+  const stranger = await open(server.url);
+  await until('two refused attempts', async () => (await metrics()).refused.auth_missing >= 2);
+  assert.equal(await stranger.evaluate(() => globalThis.pixiGame.own()), undefined);
+  assert.ok(complaints.every((text) => text.includes('Authentication failed')), complaints.join());
+  await stranger.context().close();
+  complaints.length = 0;
+
+  const cookie = { name: 'pixi_auth', value: sign('anna', key), url: server.url, httpOnly: true, sameSite: 'Lax' };
+  const page = await open(server.url, {}, (context) => context.addCookies([cookie]));
+  await own(page);
+  assert.equal((await metrics()).players, 1);
+
+  // A second tab of the account closes the first one, which does not fight back.
+  const tab = await page.context().newPage();
+  await tab.goto(server.url);
+  await own(tab);
+  await until('the first tab to be closed', async () => (await metrics()).closed.same_account === 1);
+  await until('the reason on the first tab', () => page.getByText('joined in another window').count());
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  const { closed, players } = await metrics();
+  assert.deepEqual([closed.same_account, players], [1, 1]);
   assert.deepEqual(complaints, []);
 });
 
