@@ -6,8 +6,9 @@ use game_client::Vector;
 use nix::sys::signal::Signal;
 
 use super::login::{Login, cookie};
-use crate::support::process::stderr_text;
+use crate::support::process::{stderr_text, stdout_text, succeed};
 use crate::support::raw::{Raw, upgrade_with_cookie};
+use crate::support::server::program;
 use crate::support::wait::wait_until;
 use crate::support::walker::walk;
 use crate::support::{Client, Server, Settings, folder};
@@ -58,6 +59,20 @@ fn a_newer_connection_closes_the_oldest_of_its_account() {
     for alive in [&mut other, &mut third, &mut fourth] {
         alive.send_frame(crate::support::raw::FIN | crate::support::raw::PING, b"x");
         alive.next_frame_of(crate::support::raw::PONG);
+    }
+}
+
+#[test]
+fn operators_see_the_account_of_a_player() {
+    let (login, folder) = (Login::new("auth-ctl"), folder("auth-ctl-socket"));
+    let socket = folder.join("control.sock");
+    let server = login.settings().set("CONTROL_SOCKET", socket.to_str().expect("UTF-8")).start();
+    let client = Client::reconnect(&server, &cookie("anna"));
+    for arguments in [vec!["players".to_owned()], vec!["player".to_owned(), client.id().to_string()]] {
+        let mut command = program();
+        let output = succeed(command.arg("ctl").arg("--socket").arg(&socket).args(&arguments));
+        let text = stdout_text(&output);
+        assert!(text.contains("account") && text.contains("anna"), "{arguments:?}: {text}");
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Progress {
 #[derive(Clone, Debug, Serialize)]
 struct Listed {
     id: u32,
+    /// With `AUTH=jwt`.
+    account: Option<String>,
     address: Option<String>,
     age_s: u64,
     x: u16,
@@ -194,6 +196,7 @@ fn listed<S: System>(core: &Core<S>, token: Token) -> Option<Listed> {
     let history = &player.history;
     Some(Listed {
         id: core.engine.world().id(slot)?,
+        account: core.accounts.of(token).map(ToString::to_string),
         address: core.gate.peer_addresses.player_network(token).map(|network| network.to_string()),
         age_s: core.clock.now_ms().saturating_sub(history.joined_ms) / 1000,
         x: position.x,

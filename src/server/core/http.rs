@@ -9,7 +9,8 @@ use super::system::{Listener, System};
 use super::table::Token;
 use super::takeover::Requester;
 use super::{
-    Core, accept, authentication, close, cluster, gauges, peer_address, player, reconnect, routes, site, takeover,
+    Core, accept, authentication, close, cluster, gauges, peer_address, player, reconnect, routes, site,
+    takeover,
 };
 use crate::admission::origins::Refusal;
 use crate::auth::{Account, Unverified};
