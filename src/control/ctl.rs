@@ -1,10 +1,10 @@
 //! `pixi-game-server ctl`: sends a command to the control socket, and prints the answer as a table or as JSON.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use getopts::{Matches, Options};
 use serde_json::Value as Json;
@@ -17,7 +17,7 @@ use crate::limits::LISTED_PLAYERS_MAX;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most bytes of an answer: a thousand players need a third.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Where the systemd unit has its socket, which a shell's environment does not name.
 const SERVICE_SOCKET: &str = "/run/pixi-game-server/control.sock";
@@ -219,11 +219,21 @@ pub fn send(
     env_file: Option<OsString>,
     is_json: bool,
 ) -> Result<String, String> {
-    let path = socket.map_or_else(|| default_socket(env_file), Ok)?;
-    let answer = exchange(&path, &command.to_line())
+    let flags = env_file.into_iter().flat_map(|file| [OsString::from("--env-file"), file]);
+    let path = socket.map_or_else(|| default_socket(flags), Ok)?;
+    let result = ask(command, &path, Instant::now() + TIMEOUT)?;
+    Ok(if is_json { result.to_string() } else { table::of(&result) })
+}
+
+/// Sends a command to this socket, and returns the result. Its strings are not escaped for a terminal.
+///
+/// # Errors
+/// No server answers before the deadline, or it refuses the command; the message is for the operator.
+pub fn ask(command: &Command, path: &Path, deadline: Instant) -> Result<Json, String> {
+    let answer = exchange(path, &command.to_line(), deadline)
         .map_err(|error| format!("no server answers at {}: {error}", path.display()))?;
-    let answer: Json =
-        serde_json::from_str(&answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
+    let mut answer: Json =
+        serde_json::from_slice(&answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
     if answer["version"] != VERSION {
         return Err(format!(
             "the answer has version {}, and this program knows {VERSION}",
@@ -233,23 +243,40 @@ pub fn send(
     if let Some(error) = answer["error"].as_str() {
         return Err(error.to_owned());
     }
-    Ok(if is_json { answer["result"].to_string() } else { table::of(&answer["result"]) })
+    Ok(answer["result"].take())
 }
 
-fn exchange(path: &Path, line: &str) -> io::Result<String> {
+/// Sends a line, and reads one. The deadline is that of the whole exchange, except that a full backlog delays it.
+fn exchange(path: &Path, line: &str, deadline: Instant) -> io::Result<Vec<u8>> {
+    let timeout = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::Error::from(ErrorKind::TimedOut)) } else { Ok(Some(left)) }
+    };
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(timeout()?)?;
     stream.write_all(line.as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut answer)?;
-    if answer.ends_with('\n') { Ok(answer) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    let (mut answer, mut buffer) = (Vec::new(), [0; 8_192]);
+    while answer.last() != Some(&b'\n') {
+        stream.set_read_timeout(timeout()?)?;
+        let count = match stream.read(&mut buffer).map_err(|error| error.kind()) {
+            Err(ErrorKind::Interrupted) => continue,
+            Err(ErrorKind::WouldBlock) => return Err(ErrorKind::TimedOut.into()),
+            count => count?,
+        };
+        answer.extend_from_slice(&buffer[..count]);
+        if count == 0 || answer.len() > ANSWER_BYTES_MAX {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(answer)
 }
 
-/// Returns the socket of a server with this environment, or that of the systemd service.
-fn default_socket(env_file: Option<OsString>) -> Result<PathBuf, String> {
-    let args = env_file.into_iter().flat_map(|file| [OsString::from("--env-file"), file]);
-    let command = config::parse(args, |name| std::env::var_os(name)).map_err(|error| error.to_string())?;
+/// Returns the socket of a server with this environment and these flags, or that of the systemd service.
+///
+/// # Errors
+/// The configuration is invalid, or has no socket; the message is for the operator.
+pub fn default_socket(flags: impl IntoIterator<Item = OsString>) -> Result<PathBuf, String> {
+    let command = config::parse(flags, |name| std::env::var_os(name)).map_err(|error| error.to_string())?;
     let config = if let config::Command::Run(config, _) = command { config } else { Config::default() };
     let of_config = config.control_socket();
     let of_service = PathBuf::from(SERVICE_SOCKET);

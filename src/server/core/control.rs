@@ -143,6 +143,8 @@ fn status<S: System>(core: &Core<S>, now_ms: u64, now_s: u64) -> Json {
         "state": state,
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
+        "port": core.system.public_port(),
+        "admin_port": core.config.admin_addr.map(|address| address.port()),
         "uptime_s": core.clock.uptime_ms() / 1000,
         "players": core.engine.players(),
         "players_max": core.config.max_connections,
