@@ -14,7 +14,7 @@ use std::{fs, io};
 use game_client::Failure;
 use game_client::options::{CommandLine, Program};
 
-use completions::Parts;
+use completions::{CTL, Parts};
 use programs::PROGRAMS;
 
 /// The command line.
@@ -48,7 +48,7 @@ fn write_to(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("pixi-game-server.8"), man::server())?;
     fs::write(folder.join("pixi-game-server.env"), env_file::commented())?;
-    write_completions(folder, "pixi-game-server", &[("", completions::server())])?;
+    write_completions(folder, "pixi-game-server", &[(CTL, Vec::new()), ("", completions::server())])?;
     for program in PROGRAMS {
         fs::write(folder.join(format!("{}.8", program.installed)), man::program(program))?;
         let flags = program.parts.iter().map(|part| (part.subcommand, completions::of_table(part.flags)));

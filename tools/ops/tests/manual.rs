@@ -48,8 +48,12 @@ fn mandoc_reports_no_warning() {
     }
     let page = run("mandoc", &["-T", "utf8"], &folder.join("pixi-game-server.8"));
     let words: Vec<&str> = page.split_whitespace().collect();
-    let wanted = "MAX_CONNECTIONS: a whole number from 1 to 1000000; default 12000; changes on SIGHUP";
-    assert!(words.join(" ").contains(wanted), "{page}");
+    for wanted in [
+        "MAX_CONNECTIONS: a whole number from 1 to 1000000; default 12000; changes on SIGHUP",
+        "Refuse a network, and close its",
+    ] {
+        assert!(words.join(" ").contains(wanted), "{page}");
+    }
 }
 
 #[test]
@@ -91,6 +95,8 @@ fn bash_offers_flags_and_fixed_values() {
     assert_eq!(offered_by_bash(&["pixi-game-server", "--debug", "--max-v"]), ["--max-visible"]);
     assert_eq!(offered_by_bash(&["pixi-game-server", "--debug", "t"]), [""], "a switch takes no value");
     assert_eq!(offered_by_bash(&["pixi-game-server", "--vers"]), ["--version"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "c"]), ["ctl"]);
+    assert_eq!(offered_by_bash(&["pixi-game-server", "ctl", "ba"]), ["ban", "bans"]);
 }
 
 #[test]
@@ -121,6 +127,7 @@ fn fish_offers_flags() {
     let text = offered("pixi-game-server --log-f");
     assert!(text.contains("--log-file") && text.contains("--log-format"), "{text}");
     assert_eq!(offered("pixi-game-ops mon"), "monitor\n");
+    assert_eq!(offered("pixi-game-server ctl unb"), "unban\n");
     assert!(offered("pixi-game-ops tune --play").starts_with("--players\t"));
     assert!(offered("pixi-game-server --log-format j").starts_with("json\t"));
     assert_eq!(offered("pixi-game-server --debug t"), "", "a switch takes no value");

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use game_client::options::{self, COMMON};
 use pixi_game_server::config::{ACTIONS, Allowed, SETTINGS};
+use pixi_game_server::control::ctl::COMMANDS;
 use pixi_game_server::ops::secret::Secrecy;
 
 /// A flag of a program.
@@ -67,6 +68,15 @@ impl Flag {
 /// The flags of each subcommand of a program by its name. Those without a subcommand have an empty name and come last.
 pub type Parts = [(&'static str, Vec<Flag>)];
 
+/// The subcommand of the server that takes commands, which are completed instead of flags.
+pub const CTL: &str = "ctl";
+
+/// Returns the words that follow a subcommand, separated by spaces; empty if only flags do.
+fn words_after(subcommand: &str) -> String {
+    let names = COMMANDS.iter().map(|(name, ..)| *name).filter(|_| subcommand == CTL);
+    names.collect::<Vec<_>>().join(" ")
+}
+
 /// Returns the names of the subcommands, separated by spaces; empty for a program without.
 fn subcommands(parts: &Parts) -> String {
     let names: Vec<&str> = parts.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
@@ -83,7 +93,7 @@ pub fn bash(program: &str, parts: &Parts) -> String {
     let names = subcommands(parts);
     let mut body = String::new();
     if let [("", flags)] = parts {
-        bash_flags(&mut body, flags);
+        bash_flags(&mut body, flags, "");
     } else {
         let _ = writeln!(
             body,
@@ -92,7 +102,7 @@ pub fn bash(program: &str, parts: &Parts) -> String {
         );
         for (name, flags) in parts {
             let _ = writeln!(body, "    {})", pattern(name));
-            bash_flags(&mut body, flags);
+            bash_flags(&mut body, flags, &words_after(name));
             body.push_str("    ;;\n");
         }
         body.push_str("    esac\n");
@@ -109,8 +119,8 @@ pub fn bash(program: &str, parts: &Parts) -> String {
     )
 }
 
-/// Appends the commands that complete the value of the flag before, or a flag.
-fn bash_flags(body: &mut String, flags: &[Flag]) {
+/// Appends the commands that complete the value of the flag before, or a flag or one of these words.
+fn bash_flags(body: &mut String, flags: &[Flag], words: &str) {
     body.push_str("    case $before in\n");
     for flag in flags {
         let reply = match (flag.argument, flag.words()) {
@@ -122,7 +132,8 @@ fn bash_flags(body: &mut String, flags: &[Flag]) {
         };
         let _ = writeln!(body, "        {}) {reply}; return ;;", flag.names("|"));
     }
-    let names: Vec<String> = flags.iter().map(|flag| format!("--{}", flag.long)).collect();
+    let names = flags.iter().map(|flag| format!("--{}", flag.long));
+    let names: Vec<String> = names.chain((!words.is_empty()).then(|| words.to_owned())).collect();
     let _ = writeln!(
         body,
         "    esac\n    [[ -z $attached ]] || return\n    mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$word\")",
@@ -134,7 +145,7 @@ fn bash_flags(body: &mut String, flags: &[Flag]) {
 pub fn zsh(program: &str, parts: &Parts) -> String {
     let mut text = format!("#compdef {program}\n\n");
     if let [("", flags)] = parts {
-        zsh_flags(&mut text, flags);
+        zsh_flags(&mut text, flags, "");
         return text;
     }
     let _ = writeln!(
@@ -145,14 +156,17 @@ pub fn zsh(program: &str, parts: &Parts) -> String {
     for (name, flags) in parts {
         let shift = if name.is_empty() { "" } else { "shift words\n(( CURRENT -= 1 ))\n" };
         let _ = write!(text, "{})\n{shift}", pattern(name));
-        zsh_flags(&mut text, flags);
+        zsh_flags(&mut text, flags, &words_after(name));
         text.push_str("  ;;\n");
     }
     text + "esac\n"
 }
 
-fn zsh_flags(text: &mut String, flags: &[Flag]) {
+fn zsh_flags(text: &mut String, flags: &[Flag], words: &str) {
     text.push_str("_arguments \\\n");
+    if !words.is_empty() {
+        let _ = writeln!(text, "  '1:command:({words})' \\");
+    }
     for flag in flags {
         let help = flag.help.replace('\'', "'\\''").replace('[', "(").replace(']', ")").replace(':', "");
         let values = match (flag.argument, flag.words()) {
@@ -179,10 +193,14 @@ pub fn fish(program: &str, parts: &Parts) -> String {
             ("", "") => String::new(),
             ("", names) => format!(" -n 'not __fish_seen_subcommand_from {names}'"),
             (name, _) => {
-                let _ = writeln!(text, "complete -c {program} -n __fish_use_subcommand -a {name}");
+                let _ = writeln!(text, "complete -c {program} -n __fish_is_first_arg -a {name}");
                 format!(" -n '__fish_seen_subcommand_from {name}'")
             }
         };
+        let words = words_after(name);
+        if !words.is_empty() {
+            let _ = writeln!(text, "complete -c {program}{condition} -a '{words}'");
+        }
         for flag in flags {
             let short = if flag.short.is_empty() { String::new() } else { format!(" -s {}", flag.short) };
             let values = match (flag.argument, flag.words()) {

@@ -2,6 +2,7 @@
 
 use game_client::options::COMMON;
 use pixi_game_server::config::{ACTIONS, Allowed, RETIRED, SETTINGS, Setting};
+use pixi_game_server::control::ctl::COMMANDS;
 use pixi_game_server::ops::secret::Secrecy;
 
 use super::programs::{Part, Program};
@@ -13,7 +14,8 @@ pub fn server() -> String {
     let mut page =
         Page::new("pixi-game-server", concat!("pixi-game-server ", env!("CARGO_PKG_VERSION")), summary);
     page.section("SYNOPSIS")
-        .paragraph("pixi-game-server [--FLAG VALUE | --FLAG=VALUE | -FLAG VALUE | -FLAG=VALUE]...");
+        .paragraph("pixi-game-server [--FLAG VALUE | --FLAG=VALUE | -FLAG VALUE | -FLAG=VALUE]...")
+        .paragraph("pixi-game-server ctl [OPTION]... COMMAND");
     page.section("DESCRIPTION")
         .paragraph(
             "Serves the game to browsers over WebSocket at /ws, and over HTTP its health at /health, its metrics \
@@ -35,6 +37,12 @@ pub fn server() -> String {
     }
     let retired: Vec<_> = RETIRED.iter().map(|retired| retired.variable).collect();
     page.paragraph(&format!("Accepted without effect, from earlier servers: {}.", retired.join(", ")));
+    page.section("COMMANDS OF CTL").paragraph(
+        "pixi-game-server ctl directs the running server over its CONTROL_SOCKET. ctl --help explains its options.",
+    );
+    for (name, arguments, about) in COMMANDS {
+        page.entry(format!("{name} {arguments}").trim_end(), about);
+    }
     page.section("SIGNALS")
         .entry("TERM, INT", "Shuts down: closes all connections, and gives clients SHUTDOWN_TIMEOUT_SEC to read their last bytes. A second signal exits immediately.")
         .entry("HUP", "Reopens LOG_FILE, rereads the file of --env-file and applies its live settings, and reloads the files of STATIC_DIR.");
@@ -52,6 +60,7 @@ pub fn server() -> String {
         "pixi-game-server --port 8109 --static-dir /srv/game",
         "pixi-game-server --check-config --env-file /etc/pixi-game-server.env",
         "pixi-game-server --health-check && echo healthy",
+        "pixi-game-server ctl players --sort rejected",
     ]);
     page.section("SEE ALSO").paragraph("pixi-game-ops(8), pixi-game-loadtest(8), systemctl(1), ulimit(1)");
     page.finish()
