@@ -5,16 +5,20 @@
 //!      ├─> history    recent metrics of each server, and rates
 //!      ├─> plain      one response as text or JSON
 //!      └─> dashboard  handles keys, draws ──> screen: the layout; terminal: setup and restore
+//!           └─> players    the table of players ──> control: asks the control socket on a thread
 //! ```
 
+mod control;
 mod dashboard;
 mod history;
 mod plain;
+mod players;
 mod poll;
 mod screen;
 mod terminal;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,7 +33,9 @@ use poll::Poll;
 pub const PROGRAM: Program<'_> = Program {
     name: "pixi-game-ops monitor",
     about: "Shows the state of servers: a dashboard on a terminal, lines elsewhere. A server with ADMIN_ADDR responds \
-            there.\n\nKeys: q quits, Tab or a digit selects a server, p pauses, + and - change the interval.\n\n\
+            there.\n\nKeys: q quits, Tab or a digit selects a server, p pauses, + and - change the interval. l lists \
+            the players of a server on this machine: s changes the order, / filters by address or network, the arrows or j \
+            and k select a player, x kicks it, b bans its address for an hour, each after y; Esc closes the list.\n\n\
             Exit status: 0 if all servers respond, 1 if one does not, 2 for invalid usage.",
     flags: FLAGS,
     takes_arguments: false,
@@ -38,6 +44,7 @@ pub const PROGRAM: Program<'_> = Program {
 const FLAGS: &[Flag] = &[
     Flag::new("server", "LIST", "127.0.0.1:8108", "servers to poll").variable("SERVER"),
     Flag::new("interval", "TIME", "1s", "polling interval").within(1.0, 3_600.0).variable("INTERVAL"),
+    Flag::new("control", "FILE", "", "control socket that lists and kicks players; otherwise that of ctl"),
     Flag::switch("once", "report once and end; status 1 if a server is unreachable"),
     Flag::switch("json", "print one JSON object per response"),
 ];
@@ -62,6 +69,8 @@ struct Options {
     servers: Vec<Server>,
     /// Polling interval per server.
     interval: Duration,
+    /// The control socket, if it is given.
+    control: Option<PathBuf>,
     /// Whether to end after one report per server.
     once: bool,
     /// Whether to print JSON.
@@ -79,6 +88,7 @@ fn options(line: &mut CommandLine<'_>) -> Options {
     Options {
         servers: line.value_with("server", |text, _| listed(text).ok_or_else(|| SERVERS.to_owned())),
         interval: Duration::from_secs(interval_s),
+        control: line.optional("control"),
         once: line.is_given("once"),
         json: line.is_given("json"),
     }

@@ -1,10 +1,12 @@
-//! The dashboard on a real terminal: its end on a closed terminal or a signal, and slow servers.
+//! The dashboard on a real terminal: its end on a closed terminal or a signal, slow servers, and the table of players.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,18 +38,23 @@ struct TestTerminal {
 impl TestTerminal {
     /// Starts the monitor through `starter`, which gets the program and its flags as its last arguments.
     fn open(starter: &[&str], server: &str) -> TestTerminal {
+        TestTerminal::with(starter, &["--server", server], ["24", "80"])
+    }
+
+    /// Starts it with these flags, on a terminal with these numbers of rows and columns.
+    fn with(starter: &[&str], flags: &[&str], [rows, columns]: [&str; 2]) -> TestTerminal {
         // Close-on-exec: a side inherited by another test's program would keep the terminal open.
-        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let master = posix_openpt(flags).expect("a terminal");
+        let modes = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let master = posix_openpt(modes).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other side");
         let path = ptsname_r(&master).expect("its name");
         let slave = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(path);
         let slave = slave.expect("its other side");
         let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let sized = Command::new("stty").args(["rows", "24", "cols", "80"]).stdin(side()).status();
+        let sized = Command::new("stty").args(["rows", rows, "cols", columns]).stdin(side()).status();
         assert!(sized.expect("stty runs").success());
         let mut command = Command::new(starter[0]);
-        command.args(&starter[1..]).args([PROGRAM, "monitor", "--server", server]);
+        command.args(&starter[1..]).args([PROGRAM, "monitor"]).args(flags);
         command.env_remove("SERVER").env_remove("INTERVAL").stdin(side()).stdout(side()).stderr(side());
         let child = command.spawn().expect("it starts");
         // Dropping the command closes its copies of the terminal.
@@ -70,6 +77,22 @@ impl TestTerminal {
         while !self.seen.contains(words) {
             assert!(Instant::now() < deadline, "{words:?} is missing: {:?}", self.seen);
             self.look();
+        }
+    }
+
+    /// Waits until these words are drawn contiguously: each time it continues, it draws the whole screen.
+    fn see_whole(&mut self, words: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            self.seen.clear();
+            kill(self.pid(), Signal::SIGCONT).expect("it is there");
+            for _ in 0..10 {
+                self.look();
+            }
+            if self.seen.contains(words) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{words:?} is missing: {:?}", self.seen);
         }
     }
 
@@ -235,4 +258,107 @@ fn a_signal_received_while_stopped_ends_it() {
     kill(terminal.pid(), Signal::SIGCONT).expect("it is there");
     assert_eq!(terminal.end().0.code(), Some(143));
     assert!(terminal.is_restored());
+}
+
+/// A path for a control socket. An earlier run leaves one there.
+fn socket(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("sock");
+    let _ = fs::remove_file(&path);
+    path
+}
+
+/// A server with this control socket, behind a trusted proxy.
+fn controlled_server(socket: &Path) -> SocketAddr {
+    let socket = socket.to_str().expect("UTF-8").to_owned().leak();
+    crate::server::serve(vec![("CONTROL_SOCKET", &*socket), ("TRUSTED_PROXIES", "127.0.0.1")].leak())
+}
+
+/// A player whose address is reported by the proxy.
+fn join(server: SocketAddr, address: &str) -> TcpStream {
+    let mut player = TcpStream::connect(server).expect("a connection");
+    player.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: {server}\r\nX-Forwarded-For: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    player.write_all(request.as_bytes()).expect("it takes the request");
+    read_until(&mut player, b"HTTP/1.1 101");
+    player
+}
+
+/// Reads until these bytes were received.
+fn read_until(stream: &mut TcpStream, wanted: &[u8]) {
+    let (mut received, mut buffer) = (Vec::new(), [0; 1_024]);
+    while !received.windows(wanted.len()).any(|bytes| bytes == wanted) {
+        let count = stream.read(&mut buffer).expect("it is not silent");
+        assert!(count > 0, "{:?} ended without {wanted:?}", String::from_utf8_lossy(&received));
+        received.extend_from_slice(&buffer[..count]);
+    }
+}
+
+#[test]
+fn a_player_is_kicked_and_an_address_is_banned() {
+    let socket = socket("players");
+    let server = controlled_server(&socket);
+    let flags = ["--server", &server.to_string(), "--control", socket.to_str().expect("UTF-8")];
+    for (size, last) in [(["24", "80"], 7), (["60", "200"], 8)] {
+        let (kicked, banned) = (format!("198.51.100.{last}"), format!("203.0.113.{last}"));
+        let mut players = [&banned, &kicked].map(|address| join(server, address));
+        let mut terminal = TestTerminal::with(&["setsid", "--ctty"], &flags, size);
+        terminal.press(b"l");
+        terminal.see_whole(&kicked);
+        assert!(terminal.seen.contains(&banned), "{:?}", terminal.seen);
+        assert_eq!(terminal.seen.contains("governor"), last == 8, "figures are beside it if it is wide");
+        terminal.press(b"/198.51.100.0/24\r");
+        terminal.see_whole("x kick");
+        let deadline = Instant::now() + DEADLINE;
+        while terminal.seen.contains(&banned) {
+            assert!(Instant::now() < deadline, "it is not filtered: {:?}", terminal.seen);
+            terminal.see_whole(&kicked);
+        }
+        terminal.press(b"x");
+        terminal.see_whole(&format!("of {kicked}? y/n"));
+        terminal.press(b"y");
+        read_until(&mut players[1], b"\x03\xf0kicked by an operator");
+        terminal.see_whole("kicked player ");
+        terminal.press(b"/\r");
+        terminal.see_whole(&banned);
+        terminal.press(b"b");
+        terminal.see_whole(&format!("ban {banned} of player "));
+        terminal.press(b"y");
+        read_until(&mut players[0], b"\x03\xf0banned");
+        terminal.see_whole(&format!("banned {banned} for 1 h, and kicked its players: 1"));
+        terminal.press(b"\x1b");
+        terminal.see_whole("l players");
+        terminal.press(b"q");
+        assert_eq!(terminal.end().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_control_socket_that_is_not_the_servers_is_named() {
+    let (other, broken) = (socket("other"), socket("broken"));
+    let port = controlled_server(&other).port();
+    let listener = UnixListener::bind(&broken).expect("a socket");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let _ = stream.read(&mut [0; 1_024]);
+            let _ = stream.write_all(b"{\"version\":1,\"error\":\"\\u001b[2J\"}\n");
+        }
+    });
+    for (server, socket, problem) in [
+        ("127.0.0.1:1", Path::new("/nowhere"), "no server answers at /nowhere".to_owned()),
+        ("127.0.0.1:1", &other, format!(" belongs to port {port}; see --control")),
+        ("127.0.0.1:1", &broken, "no players: \\u{1b}[2J".to_owned()),
+        ("192.0.2.1:1", &other, "the server is on another machine".to_owned()),
+    ] {
+        let flags = ["--server", server, "--control", socket.to_str().expect("UTF-8")];
+        let mut terminal = TestTerminal::with(&["setsid", "--ctty"], &flags, ["24", "200"]);
+        terminal.see("l players");
+        terminal.press(b"l");
+        terminal.see_whole(&problem);
+        terminal.press(b"q");
+        assert_eq!(terminal.end().0.code(), Some(0));
+    }
 }

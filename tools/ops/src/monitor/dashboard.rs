@@ -9,7 +9,9 @@ use game_client::Interrupt;
 use signal_hook::consts::SIGHUP;
 
 use super::Options;
+use super::control::Control;
 use super::history::History;
+use super::players::Players;
 use super::poll::Poll;
 use super::screen::{Screen, draw};
 use super::terminal::{self, ESCAPE, Terminal};
@@ -38,14 +40,21 @@ pub fn run(options: &Options) -> io::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     interrupt.exit_within(END_GRACE, terminal::abandon)?;
     let poll = Poll::start(&options.servers, options.interval)?;
+    let control = Control::start(&options.servers, options.control.as_ref())?;
     let mut terminal = Terminal::open()?;
-    watch(options, &interrupt, &poll, &mut terminal).map(ExitCode::from)
+    watch(options, &interrupt, &poll, &control, &mut terminal).map(ExitCode::from)
 }
 
 /// Runs the dashboard's loop. Returns the exit status.
-fn watch(options: &Options, interrupt: &Interrupt, poll: &Poll, terminal: &mut Terminal) -> io::Result<u8> {
+fn watch(
+    options: &Options,
+    interrupt: &Interrupt,
+    poll: &Poll,
+    control: &Control,
+    terminal: &mut Terminal,
+) -> io::Result<u8> {
     let mut histories: Vec<History> = options.servers.iter().map(|_| History::default()).collect();
-    let (mut selected, mut is_paused) = (0, false);
+    let (mut selected, mut is_paused, mut players) = (0, false, Players::default());
     loop {
         if let Some(status) = interrupt.status() {
             return Ok(status);
@@ -55,29 +64,38 @@ fn watch(options: &Options, interrupt: &Interrupt, poll: &Poll, terminal: &mut T
                 histories[server].record(response);
             }
         }
+        players.exchange(control, selected, is_paused);
         let screen = Screen {
             servers: &options.servers,
             histories: &histories,
             selected,
             interval: poll.interval(),
             is_paused,
+            players: &players,
         };
         if !terminal.draw(|frame| draw(frame, &screen))? {
             return Ok(HUNG_UP);
         }
         let Some(keys) = terminal.keys(KEY_TIMEOUT) else { return Ok(HUNG_UP) };
         for key in keys {
+            let before = selected;
             match key {
-                b'q' | CTRL_C | ESCAPE => return Ok(0),
+                CTRL_C => return Ok(0),
                 CTRL_Z => terminal.suspend()?,
+                _ if players.key(key) => {}
+                b'q' | ESCAPE => return Ok(0),
                 b'\t' => selected = (selected + 1) % histories.len(),
                 b'1'..=b'9' if usize::from(key - b'1') < histories.len() => {
                     selected = usize::from(key - b'1');
                 }
+                b'l' => players.open(),
                 b'p' | b' ' => is_paused = !is_paused,
                 b'+' => poll.set_interval((poll.interval() / 2).max(INTERVALS.0)),
                 b'-' => poll.set_interval((poll.interval() * 2).min(INTERVALS.1)),
                 _ => {}
+            }
+            if selected != before {
+                players.forget();
             }
         }
     }

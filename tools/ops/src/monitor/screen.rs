@@ -1,5 +1,5 @@
 //! The dashboard's layout: a title line, the servers if there are several, three trends, blocks of figures, and a
-//! line of keys. Content that does not fit is cut off at the bottom.
+//! line of keys. The table of players is beside the figures, or in their place. Content that does not fit is cut off at the bottom.
 
 use std::time::Duration;
 
@@ -7,11 +7,14 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
-use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table};
+use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table, TableState};
 
+use super::control::Player;
 use super::history::{History, Trend};
 use super::plain::{blocks, bytes, integer, line, memory, nanoseconds, silence, uptime};
+use super::players::Players;
 use game_client::endpoint::Server;
+use game_client::text::thousands;
 
 /// Smallest height of a trend with its frame, and its fraction of a taller screen.
 const TREND_HEIGHT_MIN: u16 = 6;
@@ -20,7 +23,11 @@ const TREND_PART: u16 = 4;
 /// Most rows of servers.
 const SERVER_ROWS_MAX: usize = 8;
 
-const KEYS: &str = " q quit   Tab or 1-9 server   p pause   + - interval";
+/// Smallest width for figures beside the table of players, and the width of those figures.
+const BOTH_WIDTH_MIN: u16 = 160;
+const FIGURES_WIDTH: u16 = 80;
+
+const KEYS: &str = " q quit   Tab or 1-9 server   p pause   + - interval   l players";
 
 /// The content of the screen.
 pub struct Screen<'a> {
@@ -34,6 +41,8 @@ pub struct Screen<'a> {
     pub interval: Duration,
     /// Whether responses are ignored.
     pub is_paused: bool,
+    /// The table of players.
+    pub players: &'a Players,
 }
 
 /// Draws the screen.
@@ -54,8 +63,23 @@ pub fn draw(frame: &mut Frame<'_>, screen: &Screen<'_>) {
         draw_servers(frame, screen, servers);
     }
     draw_trends(frame, history, trends);
-    draw_figures(frame, history, figures);
-    frame.render_widget(Paragraph::new(KEYS).style(Style::new().add_modifier(Modifier::DIM)), keys);
+    let (figures, players) = match (screen.players.is_shown(), figures.width) {
+        (false, _) => (Some(figures), None),
+        (true, ..BOTH_WIDTH_MIN) => (None, Some(figures)),
+        (true, _) => {
+            let widths = [Constraint::Length(FIGURES_WIDTH), Constraint::Fill(1)];
+            let [left, right] = Layout::horizontal(widths).areas(figures);
+            (Some(left), Some(right))
+        }
+    };
+    if let Some(area) = figures {
+        draw_figures(frame, history, area);
+    }
+    if let Some(area) = players {
+        draw_players(frame, screen.players, area);
+    }
+    let line = screen.players.line().unwrap_or_else(|| KEYS.to_owned());
+    frame.render_widget(Paragraph::new(line).style(Style::new().add_modifier(Modifier::DIM)), keys);
 }
 
 fn title_line<'a>(screen: &Screen<'_>, history: &History) -> Line<'a> {
@@ -140,6 +164,30 @@ fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
     }
 }
 
+fn draw_players(frame: &mut Frame<'_>, players: &Players, area: Rect) {
+    let header = Row::new(["id", "address", "age", "acks", "rejected", "bytes", "rtt"]);
+    let widths = [10, 0, 7, 9, 8, 9, 6]
+        .map(|width| if width == 0 { Constraint::Fill(1) } else { Constraint::Length(width) });
+    let table = Table::new(players.rows().iter().map(|player| Row::new(player_cells(player))), widths)
+        .header(header.style(Style::new().add_modifier(Modifier::DIM)))
+        .row_highlight_style(Modifier::REVERSED)
+        .block(Block::bordered().title(players.title()));
+    let mut state = TableState::new().with_selected(players.selected_row());
+    frame.render_stateful_widget(table, area, &mut state);
+}
+
+fn player_cells(player: &Player) -> [String; 7] {
+    [
+        player.id.to_string(),
+        player.address.clone().unwrap_or_default(),
+        uptime(player.age_s as f64),
+        thousands(player.acks),
+        thousands(player.rejected),
+        bytes((player.bytes_in + player.bytes_out) as f64),
+        player.round_trip_ms.map_or(String::new(), |time_ms| format!("{time_ms} ms")),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -149,6 +197,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::monitor::players::tests::shown;
     use crate::monitor::poll::Response;
 
     fn servers(count: usize) -> Vec<Server> {
@@ -170,6 +219,10 @@ mod tests {
     }
 
     fn drawn(width: u16, height: u16, histories: &[History]) -> String {
+        drawn_with(width, height, histories, &Players::default())
+    }
+
+    fn drawn_with(width: u16, height: u16, histories: &[History], players: &Players) -> String {
         let servers = servers(histories.len());
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let screen = Screen {
@@ -178,6 +231,7 @@ mod tests {
             selected: 0,
             interval: Duration::from_secs(1),
             is_paused: false,
+            players,
         };
         terminal.draw(|frame| draw(frame, &screen)).unwrap();
         terminal.backend().to_string()
@@ -207,10 +261,27 @@ mod tests {
     }
 
     #[test]
+    fn players_are_beside_the_figures_or_in_their_place() {
+        let mut players = shown(&(101..=199).collect::<Vec<_>>());
+        for _ in 0..90 {
+            players.key(b'j');
+        }
+        for (width, height, has_figures) in [(80, 24, false), (200, 60, true)] {
+            let text = drawn_with(width, height, &[busy()], &players);
+            for words in ["99 of 99 players, by id", "│191        192.0.2.191", "x kick", "tick p99 240 us"]
+            {
+                assert!(text.contains(words), "{width}x{height}: {words} is missing\n{text}");
+            }
+            assert_eq!(text.contains("28.6 MiB"), has_figures, "{text}");
+        }
+    }
+
+    #[test]
     fn any_size_can_be_drawn() {
         for (width, height) in [(1, 1), (2, 3), (20, 5), (39, 12), (500, 2)] {
             drawn(width, height, &[busy()]);
             drawn(width, height, &[busy(), History::default()]);
+            drawn_with(width, height, &[busy()], &shown(&[7]));
         }
     }
 }

@@ -32,6 +32,10 @@ const READS_MAX: usize = 16;
 /// The escape key, and the first byte of key sequences.
 pub const ESCAPE: u8 = 0x1b;
 
+/// What the arrows up and down are read as: Ctrl-P and Ctrl-N, which move the same way in a shell.
+pub const UP: u8 = 0x10;
+pub const DOWN: u8 = 0x0e;
+
 /// Time for SIGTSTP to arrive.
 const STOP_PAUSE: Duration = Duration::from_millis(50);
 
@@ -153,11 +157,15 @@ fn read_keys(mut source: File) -> io::Result<Receiver<Vec<u8>>> {
     Ok(keys)
 }
 
-/// Returns the keys of one read. Escape sequences of keys without a character, such as arrows, are skipped.
+/// Returns the keys of one read. Escape sequences of keys without a character are skipped, except the arrows up and down.
 fn keys_in(bytes: &[u8]) -> Vec<u8> {
     let (mut keys, mut rest) = (Vec::new(), bytes);
     while let [first, after @ ..] = rest {
         rest = match (first, after) {
+            (&ESCAPE, [b'[' | b'O', arrow @ (b'A' | b'B'), after @ ..]) => {
+                keys.push(if *arrow == b'A' { UP } else { DOWN });
+                after
+            }
             (&ESCAPE, [b'[', after @ ..]) => {
                 let length = after.iter().position(|byte| (b'@'..=b'~').contains(byte));
                 &after[length.map_or(after.len(), |length| length + 1)..]
@@ -180,7 +188,8 @@ mod tests {
     fn parses_keys_and_skips_sequences() {
         assert_eq!(keys_in(b"pq"), b"pq");
         assert_eq!(keys_in(b"\x1b"), b"\x1b", "the escape key");
-        assert_eq!(keys_in(b"a\x1b[Ab\x1b[1;5Cc\x1bOPd\x1bpe"), b"abcde");
+        assert_eq!(keys_in(b"a\x1b[Cb\x1b[1;5Ac\x1bOPd\x1bpe"), b"abcde");
+        assert_eq!(keys_in(b"\x1b[A\x1bOBa"), [UP, DOWN, b'a']);
         assert_eq!(keys_in(b"a\x1b[12"), b"a", "truncated");
     }
 
