@@ -99,6 +99,7 @@ impl ClientStream {
 pub fn refusal(status: u16, body: &str) -> Option<&'static str> {
     Some(match (status, body) {
         (400, _) => "bad_request",
+        (403, "your address is banned\n") => "banned",
         (404, _) => "not_found",
         (405, _) => "method",
         (413, _) => "body",
@@ -106,8 +107,10 @@ pub fn refusal(status: u16, body: &str) -> Option<&'static str> {
         (429, _) => "address_connections",
         (431, _) => "head_too_large",
         (501 | 505, _) => "not_supported",
-        (503, "the server is shutting down\n") => "draining",
+        (503, "the server is shutting down\n" | "the server admits no players at present\n") => "draining",
         (503, "no descriptor is left for this connection\n") => "descriptors",
+        // The answer of a health check while no player is admitted.
+        (503, body) if body.starts_with('{') => return None,
         (503, _) => "full",
         _ => return None,
     })
@@ -272,6 +275,8 @@ impl Client {
             "nothing heard" => "idle",
             "gone on elsewhere" => "taken_over",
             "too many messages" => "flood",
+            "banned" => "banned",
+            "kicked" => "kicked",
             "text messages are not understood here" => "text",
             "no message is that long" => "too_long",
             "broken framing" | "a close reason must be UTF-8" => "protocol_error",

@@ -1,5 +1,5 @@
 //! A small server in a crowd of bad clients: slow, silent, deaf, garbled, flooding, half-closed and vanished ones, join storms, no
-//! descriptors or memory left, reloads, suspensions and a shutdown under load. By seed it has an admin listener, and a proxy in
+//! descriptors or memory left, reloads, suspensions, bans, and a shutdown under load. By seed it has an admin listener, and a proxy in
 //! front. No bound is ever exceeded, and once all clients are gone, or have been given up, the server holds nothing and admits as
 //! many players of an address as before. A crowd of patient clients then recounts every refusal.
 
@@ -8,11 +8,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::slice;
 
 use pixi_game_server::config::Config;
+use pixi_game_server::control::{Command, Network, Sort};
 use pixi_game_server::limits::{ADMIN_CONNECTIONS_MAX, RESERVE_DESCRIPTORS};
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::core::Census;
 use pixi_game_server::server::core::capacity::Capacity;
+use pixi_game_server::server::core::control::Progress;
 use pixi_game_server::server::core::system::Listener;
 
 use super::client::{Client, handshake, refusal};
@@ -76,11 +78,18 @@ struct Crowd {
     seen: Seen,
 }
 
+/// What became of a client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Refused,
+    Closed,
+}
+
 /// What clients saw.
 #[derive(Default)]
 struct Seen {
     /// Refusals and ends, by reason.
-    reasons: BTreeMap<&'static str, u64>,
+    reasons: BTreeMap<(Fate, &'static str), u64>,
     /// Clients without an answer.
     unanswered: u64,
     /// Players with a cookie, and refused handshakes with one.
@@ -153,8 +162,61 @@ impl Crowd {
             machine.on_disk = Some(if random.chance(4) { Err("unreadable".to_owned()) } else { Ok(fresh) });
             self.host.core.begin_reload();
         }
+        if self.random.chance(100) {
+            self.direct();
+        }
         if self.random.chance(500) {
             self.host.suspend(self.random.below(4_000) * NS_PER_MS);
+        }
+    }
+
+    /// An operator acts.
+    fn direct(&mut self) {
+        let id = self.first_player(None);
+        let address = format!("10.0.0.{}", self.random.below(6));
+        let network = Network::try_from(address).expect("an address");
+        let command = match self.random.below(6) {
+            0 | 1 => Command::Ban { network, seconds: None },
+            2 | 3 => Command::Unban { network },
+            4 => Command::Drain { seconds: Some(1) },
+            _ => Command::Kick { id, address: None, code: 4001, reason: "kicked".to_owned() },
+        };
+        let _ = self.host.core.control(command, 0);
+    }
+
+    /// The operator ends all bans, and admits players.
+    fn end_direction(&mut self) {
+        for address in 0..6 {
+            let network = Network::try_from(format!("10.0.0.{address}")).expect("an address");
+            let _ = self.host.core.control(Command::Unban { network }, 0);
+        }
+        self.host.core.control(Command::Undrain {}, 0).expect("players are admitted");
+    }
+
+    /// Returns the id of a player of a network, if there is one.
+    fn first_player(&mut self, address: Option<Network>) -> Option<u32> {
+        let command = Command::Players { sort: Sort::Age, near: None, address, limit: 1 };
+        let Ok(Progress::List(mut list)) = self.host.core.control(command, 0) else { panic!("a list") };
+        let result = loop {
+            if let Some(result) = self.host.core.advance_list(&mut list) {
+                break result;
+            }
+        };
+        result["players"][0]["id"].as_u64().map(|id| id as u32)
+    }
+
+    /// No player is of a banned network.
+    fn check_bans(&mut self) {
+        let Ok(Progress::Done(bans)) = self.host.core.control(Command::Bans {}, 0) else {
+            panic!("the bans")
+        };
+        for ban in bans["bans"].as_array().expect("a list") {
+            let network = ban["network"].as_str().expect("a network").to_owned();
+            assert_eq!(
+                self.first_player(Some(Network::try_from(network).expect("a network"))),
+                None,
+                "{ban}"
+            );
         }
     }
 
@@ -173,6 +235,7 @@ impl Crowd {
         }
         self.host.run_for(STEP_MS * NS_PER_MS, pool);
         self.check_bounds();
+        self.check_bans();
         for (left_at, pipe) in &self.left {
             let pipe = pipe.borrow();
             let is_late = step > left_at + NOTICE_STEPS && pipe.is_gone() && pipe.is_served();
@@ -209,8 +272,9 @@ impl Crowd {
         }
         let is_player = client.stream.status == Some(101);
         let refusals = client.stream.responses.iter().filter_map(|(status, body)| refusal(*status, body));
-        for reason in refusals.chain(is_player.then(|| client.end())) {
-            *self.seen.reasons.entry(reason).or_default() += 1;
+        let refusals = refusals.map(|reason| (Fate::Refused, reason));
+        for seen in refusals.chain(is_player.then(|| (Fate::Closed, client.end()))) {
+            *self.seen.reasons.entry(seen).or_default() += 1;
         }
         self.seen.unanswered += u64::from(!client.is_done() && !is_player);
         self.seen.reconnects[usize::from(!is_player)] += u64::from(client.has_cookie);
@@ -233,10 +297,10 @@ impl Crowd {
         }
         let (after, seen) = (self.host.core.metrics(), &self.seen);
         let mut unanswered = self.host.core.system().unregistered - unregistered_before;
-        let refused = after.refused.iter().zip(refused_before.iter());
-        let closed = after.closed.iter().zip(closed_before.iter());
-        for ((reason, after), (_, before)) in refused.chain(closed) {
-            let (count, seen) = (after - before, seen.reasons.get(reason).unwrap_or(&0));
+        let refused = after.refused.iter().zip(refused_before.iter()).map(|counts| (Fate::Refused, counts));
+        let closed = after.closed.iter().zip(closed_before.iter()).map(|counts| (Fate::Closed, counts));
+        for (fate, ((reason, after), (_, before))) in refused.chain(closed) {
+            let (count, seen) = (after - before, seen.reasons.get(&(fate, reason)).unwrap_or(&0));
             match reason {
                 "handshake_timeout" | "handshake_displaced" | "proxy_header" | "descriptors" => {
                     unanswered += count - seen;
@@ -462,9 +526,11 @@ impl Crowd {
                 self.disturb(step, false);
                 self.step(step, pool);
             }
+            self.end_direction();
             self.check_bursts(pool);
             self.part(pool);
             self.run_patient(pool);
+            self.end_direction();
             self.part(pool);
             self.check_address_limit(pool);
             self.check_room(pool);

@@ -122,7 +122,9 @@ fn answer<S: System>(core: &mut Core<S>, token: Token, request: &Request, pool: 
         let keep_alive = request.keep_alive && core.gate.peer_addresses.is_proxied(token);
         return refuse_address(core, token, Some(request), &refusal, keep_alive);
     }
-    if let Some(client) = core.gate.peer_addresses.reported_client(token, request)
+    // The ban may be younger than the connection.
+    if !core.operations.bans.is_empty()
+        && let Some(client) = core.gate.peer_addresses.client(token, request)
         && accept::is_banned(core, client)
     {
         return refuse_banned(core, token, Some(request));
@@ -300,7 +302,11 @@ pub(super) fn admit_handshake<S: System>(
     let token = handshake.token;
     if takeover::is_http(core, token) {
         let replaces_player = authentication::displaces_player(core, handshake.account.as_ref());
-        let refused = if core.gate.peer_addresses.promote(token) {
+        let promoted = core.gate.peer_addresses.promote(token);
+        let network = core.gate.peer_addresses.player_network(token);
+        let refused = if network.is_some_and(|network| accept::is_banned(core, network.into())) {
+            Some(refuse_banned(core, token, None))
+        } else if promoted {
             refusal_reason(core, replaces_player).map(|(reason, line)| refuse(core, token, reason, line))
         } else {
             let refusal = TooManyRequests::too_many_connections();
@@ -365,7 +371,8 @@ pub(super) fn refuse_banned<S: System>(
     request: Option<&Request>,
 ) -> RequestOutcome {
     core.metrics.refused[Refused::Banned] += 1;
-    let keep_alive = request.is_some_and(|request| request.keep_alive);
+    let is_proxied = core.gate.peer_addresses.is_proxied(token);
+    let keep_alive = is_proxied && request.is_some_and(|request| request.keep_alive);
     let head_only = request.is_some_and(|request| request.method == Method::Head);
     respond(core, token, &Response { keep_alive, ..banned(head_only) });
     if keep_alive { RequestOutcome::KeepAlive } else { RequestOutcome::Close }

@@ -226,9 +226,10 @@ impl PeerAddresses {
         !self.proxy_protocol && !self.trusted.contains(peer.to_canonical())
     }
 
-    /// Returns the client that a trusted proxy reports with a request; `None` if the peer is none, or the client is unclear.
-    pub(super) fn reported_client(&self, token: Token, request: &Request) -> Option<IpAddr> {
+    /// Returns the client that sent a request, as a trusted proxy reports it if there is one; `None` if it is unclear.
+    pub(super) fn client(&self, token: Token, request: &Request) -> Option<IpAddr> {
         match self.by_index.get(index_of(token)) {
+            Some(PeerAddress::HttpClient(client)) => Some(client.address),
             Some(&PeerAddress::Proxy(proxy)) => self.client_of(proxy, request),
             _ => None,
         }
