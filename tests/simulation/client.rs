@@ -346,7 +346,8 @@ impl Client {
         let was_attentive = self.is_attentive();
         let mut pipe = self.pipe.borrow_mut();
         let bytes = pipe.fetch(self.reads);
-        self.blocked_steps = if pipe.is_blocked && pipe.is_served() { self.blocked_steps + 1 } else { 0 };
+        let takes_nothing = pipe.is_blocked && pipe.is_served() && bytes.is_empty();
+        self.blocked_steps = if takes_nothing { self.blocked_steps + 1 } else { 0 };
         let acks = &mut self.acks;
         let replies = self.stream.receive(&bytes, |payload| {
             if let [8, _, _, _, _, _, _, _, _, sequence @ ..] = payload {

@@ -8,13 +8,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::slice;
 
 use pixi_game_server::config::Config;
-use pixi_game_server::control::{Command, Network, Sort};
 use pixi_game_server::limits::{ADMIN_CONNECTIONS_MAX, RESERVE_DESCRIPTORS};
 use pixi_game_server::ops::metrics::Metrics;
 use pixi_game_server::replication::pool::Pool;
 use pixi_game_server::server::core::Census;
 use pixi_game_server::server::core::capacity::Capacity;
-use pixi_game_server::server::core::control::Progress;
 use pixi_game_server::server::core::system::Listener;
 
 use super::client::{Client, handshake, refusal};
@@ -22,7 +20,7 @@ use super::machine::random::Random;
 use super::machine::socket::Plan;
 use super::machine::{ClientEnd, Host, NS_PER_MS};
 use super::peer::BINARY;
-use super::{HANDOVER_ONE_IN, seeds};
+use super::{HANDOVER_ONE_IN, operator, seeds};
 use crate::support::raw::masked;
 
 const PLAYERS_MAX: usize = 12;
@@ -163,60 +161,10 @@ impl Crowd {
             self.host.core.begin_reload();
         }
         if self.random.chance(100) {
-            self.direct();
+            operator::act(&mut self.host, &mut self.random, is_patient);
         }
         if self.random.chance(500) {
             self.host.suspend(self.random.below(4_000) * NS_PER_MS);
-        }
-    }
-
-    /// An operator acts.
-    fn direct(&mut self) {
-        let id = self.first_player(None);
-        let address = format!("10.0.0.{}", self.random.below(6));
-        let network = Network::try_from(address).expect("an address");
-        let command = match self.random.below(6) {
-            0 | 1 => Command::Ban { network, seconds: None },
-            2 | 3 => Command::Unban { network },
-            4 => Command::Drain { seconds: Some(1) },
-            _ => Command::Kick { id, address: None, code: 4001, reason: "kicked".to_owned() },
-        };
-        let _ = self.host.core.control(command, 0);
-    }
-
-    /// The operator ends all bans, and admits players.
-    fn end_direction(&mut self) {
-        for address in 0..6 {
-            let network = Network::try_from(format!("10.0.0.{address}")).expect("an address");
-            let _ = self.host.core.control(Command::Unban { network }, 0);
-        }
-        self.host.core.control(Command::Undrain {}, 0).expect("players are admitted");
-    }
-
-    /// Returns the id of a player of a network, if there is one.
-    fn first_player(&mut self, address: Option<Network>) -> Option<u32> {
-        let command = Command::Players { sort: Sort::Age, near: None, address, limit: 1 };
-        let Ok(Progress::List(mut list)) = self.host.core.control(command, 0) else { panic!("a list") };
-        let result = loop {
-            if let Some(result) = self.host.core.advance_list(&mut list) {
-                break result;
-            }
-        };
-        result["players"][0]["id"].as_u64().map(|id| id as u32)
-    }
-
-    /// No player is of a banned network.
-    fn check_bans(&mut self) {
-        let Ok(Progress::Done(bans)) = self.host.core.control(Command::Bans {}, 0) else {
-            panic!("the bans")
-        };
-        for ban in bans["bans"].as_array().expect("a list") {
-            let network = ban["network"].as_str().expect("a network").to_owned();
-            assert_eq!(
-                self.first_player(Some(Network::try_from(network).expect("a network"))),
-                None,
-                "{ban}"
-            );
         }
     }
 
@@ -235,7 +183,7 @@ impl Crowd {
         }
         self.host.run_for(STEP_MS * NS_PER_MS, pool);
         self.check_bounds();
-        self.check_bans();
+        operator::check_bans(&mut self.host);
         for (left_at, pipe) in &self.left {
             let pipe = pipe.borrow();
             let is_late = step > left_at + NOTICE_STEPS && pipe.is_gone() && pipe.is_served();
@@ -463,7 +411,7 @@ impl Crowd {
         let after = self.metrics().reconnects;
         let counts: Vec<_> =
             after.iter().zip(before.iter()).map(|(after, before)| after.1 - before.1).collect();
-        assert_eq!(counts, [1, 1, 1, 2, 1], "{after:?}");
+        assert_eq!(counts, [1, 1, 1, 0, 2, 1], "{after:?}");
     }
 
     /// A reload requested during another one reads again, and one that fails changes nothing.
@@ -526,11 +474,11 @@ impl Crowd {
                 self.disturb(step, false);
                 self.step(step, pool);
             }
-            self.end_direction();
+            operator::end(&mut self.host);
             self.check_bursts(pool);
             self.part(pool);
             self.run_patient(pool);
-            self.end_direction();
+            operator::end(&mut self.host);
             self.part(pool);
             self.check_address_limit(pool);
             self.check_room(pool);

@@ -26,6 +26,7 @@ mod handover;
 mod honest;
 mod hostile;
 pub mod machine;
+mod operator;
 pub mod peer;
 mod replicas;
 mod short_stays;
