@@ -66,7 +66,7 @@ fn sighup_reopens_a_renamed_log_without_losing_lines() {
     wait_for_line(&old, &second);
     assert!(!path.exists(), "the server writes to the old file until the signal");
     server.signal(Signal::SIGHUP);
-    wait_for_line(&path, "SIGHUP: reopening LOG_FILE");
+    wait_for_line(&path, "reload: reopening LOG_FILE");
     let third = visit(&server);
     wait_for_line(&path, &third);
     let (old, new) = (read(&old), read(&path));
@@ -126,7 +126,7 @@ fn the_installed_rules_work_with_logrotate() {
     let mut later = vec![first];
     for generation in 1..=2 {
         succeed(Command::new(program("logrotate")).arg("--force").arg("--state").arg(&state).arg(&rules));
-        wait_for_line(&path, "SIGHUP: reopening LOG_FILE");
+        wait_for_line(&path, "reload: reopening LOG_FILE");
         later.push(visit(&server));
         wait_for_line(&path, &later[generation]);
         // With `delaycompress`, a rotated file is compressed at the next rotation.
