@@ -1,7 +1,7 @@
 //! `pixi-game-server ctl`: sends a command to the control socket, and prints the answer as a table or as JSON.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -57,6 +57,7 @@ pub static COMMANDS: &[(&str, &str, &str)] = &[
     ("set", "NAME VALUE", "Change a live setting until the next reload"),
     ("log-level", "LEVEL", "Change the log level until the next reload"),
     ("reload", "", "Read configuration and files again, as SIGHUP does"),
+    ("trace", "ID", "Print one player's messages as they arrive, until its connection ends"),
     ("takeover", "", "Start a process that takes over"),
 ];
 
@@ -113,6 +114,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
         "set" => Command::Set { name: argument("a setting")?, value: argument("a value")? },
         "log-level" => Command::Set { name: "LOG_LEVEL".to_owned(), value: argument("a level")? },
         "reload" => Command::Reload {},
+        "trace" => Command::Trace { id: id(&argument("an id")?)? },
         _ => {
             let known: Vec<&str> = COMMANDS.iter().map(|(name, ..)| *name).collect();
             return Err(format!("{name}: no such command; expected one of {}", known.join(", ")));
@@ -221,6 +223,9 @@ pub fn send(
 ) -> Result<String, String> {
     let flags = env_file.into_iter().flat_map(|file| [OsString::from("--env-file"), file]);
     let path = socket.map_or_else(|| default_socket(flags), Ok)?;
+    if let Command::Trace { .. } = command {
+        return follow(command, &path, is_json);
+    }
     let result = ask(command, &path, Instant::now() + TIMEOUT)?;
     Ok(if is_json { result.to_string() } else { table::of(&result) })
 }
@@ -232,8 +237,31 @@ pub fn send(
 pub fn ask(command: &Command, path: &Path, deadline: Instant) -> Result<Json, String> {
     let answer = exchange(path, &command.to_line(), deadline)
         .map_err(|error| format!("no server answers at {}: {error}", path.display()))?;
+    result_of(&answer)
+}
+
+/// Prints the answers of a trace as they come, and returns the last line to print.
+fn follow(command: &Command, path: &Path, is_json: bool) -> Result<String, String> {
+    let lost = |error: io::Error| format!("no server answers at {}: {error}", path.display());
+    let mut stream = UnixStream::connect(path).map_err(lost)?;
+    stream.write_all(command.to_line().as_bytes()).map_err(lost)?;
+    for line in BufReader::new(stream).lines() {
+        let result = result_of(line.map_err(lost)?.as_bytes())?;
+        if result["ended"] == true {
+            return Ok("the connection has ended, or another trace has begun".to_owned());
+        }
+        let text = if is_json { result.to_string() } else { table::line(&result) };
+        if writeln!(io::stdout(), "{text}").is_err() {
+            return Ok(String::new());
+        }
+    }
+    Err("the server has ended the trace".to_owned())
+}
+
+/// Returns the result of an answer.
+fn result_of(answer: &[u8]) -> Result<Json, String> {
     let mut answer: Json =
-        serde_json::from_slice(&answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
+        serde_json::from_slice(answer).map_err(|error| format!("the answer is not JSON: {error}"))?;
     if answer["version"] != VERSION {
         return Err(format!(
             "the answer has version {}, and this program knows {VERSION}",

@@ -93,6 +93,11 @@ pub enum Command {
     },
     /// Read configuration and files again, as SIGHUP does.
     Reload {},
+    /// Follow one player's messages: an answer for each, until its connection ends or another trace begins.
+    Trace {
+        /// The player.
+        id: u32,
+    },
 }
 
 /// The order of players. Ties are broken by id.

@@ -14,6 +14,12 @@ pub(super) fn of(result: &Json) -> String {
     tables.chain(lines).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+/// Formats the result of a trace in one line.
+pub(super) fn line(result: &Json) -> String {
+    let members = result.as_object().into_iter().flatten();
+    members.map(|(name, value)| format!("{name} {}", cell(value))).collect::<Vec<_>>().join("  ")
+}
+
 fn table(list: &Json) -> String {
     let rows: Vec<&Map<String, Json>> =
         list.as_array().into_iter().flatten().filter_map(Json::as_object).collect();

@@ -3,6 +3,8 @@
 mod bans;
 mod hostile;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -16,7 +18,7 @@ use crate::support::raw::{CLOSE, Raw, UPGRADE};
 use crate::support::server::program;
 use crate::support::wait::wait_until;
 use crate::support::walker::walk;
-use crate::support::{Client, Server, Settings, folder, poll_until, wait_for_acks};
+use crate::support::{Client, DEADLINE, Server, Settings, folder, poll_until, wait_for_acks};
 
 /// A server with a control socket.
 struct Subject {
@@ -166,6 +168,41 @@ fn live_settings_change_until_the_next_reload() {
     subject.control("reload");
     subject.log_has("reload: MAX_VISIBLE=128, was 9");
     wait_until("the configured value", || subject.server.count("max_visible") == 128);
+}
+
+#[test]
+fn a_trace_follows_one_player_until_its_end() {
+    let subject = Subject::start("control-trace", Settings::new());
+    let mut clients = Client::join_many(&subject.server, 2, replica_options());
+    let mut stream = UnixStream::connect(&subject.socket).expect("the control socket");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let request = format!("{{\"version\":1,\"command\":\"trace\",\"id\":{}}}\n", clients[0].id());
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("an answer"));
+    let mut next = || -> Json { serde_json::from_str(&lines.next().expect("a line")).expect("JSON") };
+    assert_eq!(next()["result"]["following"], u64::from(clients[0].id()));
+    for client in &mut clients {
+        client.step(Vector::RIGHT);
+    }
+    let step = &next()["result"];
+    assert!(step["event"].as_str().is_some_and(|event| event.contains("Move")), "{step}");
+    assert_eq!((&step["verdict"], &step["reply_bytes"]), (&"accept".into(), &15.into()));
+    wait_for_acks(&mut clients);
+    let [first, second] = <[Client; 2]>::try_from(clients).expect("two clients");
+    first.reset();
+    assert_eq!(next()["result"], serde_json::json!({ "ended": true }));
+    // A trace whose operator has gone leaves nothing behind.
+    let mut command = program();
+    command.args(["ctl", "trace", &second.id().to_string(), "--socket"]).arg(&subject.socket);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("the program runs");
+    let mut first_line = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("its output"));
+    output.read_line(&mut first_line).expect("a line");
+    assert_eq!(first_line, format!("following {}\n", second.id()));
+    child.kill().expect("it runs");
+    child.wait().expect("its status");
+    assert!(subject.refusal("trace 999999").contains("player 999999: not here"));
+    subject.server.assert_healthy();
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::bans::BanDecision;
 use super::peer_address::PeerAddresses;
 use super::system::System;
 use super::table::Token;
+use super::trace::Trace;
 use super::{Core, close, cluster, reload};
 use crate::control::{Command, Network, Sort};
 use crate::limits::LIST_CONNECTIONS_PER_TURN;
@@ -25,8 +26,10 @@ const SECONDS_MAX: u64 = 10 * 365 * 24 * 3600;
 pub enum Progress {
     /// It is done; the result.
     Done(Json),
-    /// A list of players is in progress: [`List::advance`] goes on.
+    /// A list of players is in progress: [`List::advance`] continues it.
     List(Box<List>),
+    /// A trace has begun; the result, and the player's connection.
+    Trace(Json, Token),
 }
 
 /// A player in a list.
@@ -72,11 +75,15 @@ pub(super) fn execute<S: System>(core: &mut Core<S>, command: Command, uid: u32)
             let list = List { sort, near, address, limit, next_index: 0, matching: 0, players: Vec::new() };
             return Ok(Progress::List(Box::new(list)));
         }
+        Command::Trace { id } => {
+            let token = token_of(core, id)?;
+            log::info!("control: user {uid} follows player {id}");
+            core.trace = Some(Box::new(Trace::new(token)));
+            return Ok(Progress::Trace(json!({ "following": id }), token));
+        }
         Command::Status {} => status(core, now_ms, now_s),
         Command::Player { id } => player(core, id)?,
-        Command::Bans {} => {
-            json!({ "bans": core.operations.bans.in_force(now_s).map(|ban| ban_json(ban, now_s)).collect::<Vec<_>>() })
-        }
+        Command::Bans {} => bans(core, now_s),
         Command::Kick { id, address, code, reason } => {
             let tokens = match (id, address) {
                 (Some(id), _) => vec![token_of(core, id)?],
@@ -157,6 +164,11 @@ fn status<S: System>(core: &Core<S>, now_ms: u64, now_s: u64) -> Json {
         "bans": core.operations.bans.in_force(now_s).count(),
         "node": core.node().map(|node| node.id().to_string()),
     })
+}
+
+fn bans<S: System>(core: &Core<S>, now_s: u64) -> Json {
+    let bans = core.operations.bans.in_force(now_s).map(|ban| ban_json(ban, now_s));
+    json!({ "bans": bans.collect::<Vec<_>>() })
 }
 
 fn ban_json(ban: &BanDecision, now_s: u64) -> Json {

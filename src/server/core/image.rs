@@ -292,6 +292,7 @@ pub fn resume<S: System>(
         engine: image.engine,
         lifecycle: Lifecycle { draining: None, reload, report: image.report, tick_counter },
         operations: image.operations,
+        trace: None,
         config,
         system,
     };

@@ -3,6 +3,7 @@
 
 use super::deferred::Deferred;
 use super::engine::{CloseRequest, Engine, close_for_failure, close_for_flood};
+use super::trace::Trace;
 use crate::admission::rate::{Arrival, RateLimiter, Verdict};
 use crate::ops::metrics::{Closed, FrameOut, Metrics};
 use crate::wire::websocket::{Event, WebSocket};
@@ -43,6 +44,19 @@ impl InputState<'_> {
         out: &mut Vec<u8>,
         metrics: &mut Metrics,
     ) -> InputOutcome {
+        self.receive_traced(engine, bytes, arrival, out, metrics, None)
+    }
+
+    /// [`InputState::receive`] with the trace of this player, if an operator watches it.
+    pub(super) fn receive_traced(
+        &mut self,
+        engine: &mut Engine,
+        bytes: &[u8],
+        arrival: Arrival,
+        out: &mut Vec<u8>,
+        metrics: &mut Metrics,
+        mut trace: Option<&mut Trace>,
+    ) -> InputOutcome {
         let (mut received_frame, mut received_pong) = (false, false);
         let mut input = bytes;
         let limit = engine.rate_limit();
@@ -68,6 +82,9 @@ impl InputState<'_> {
                             && let Event::Message(message) = event
                             && Deferred::accepts(message)
                         {
+                            if let Some(trace) = &mut trace {
+                                trace.record(&event, verdict, 0);
+                            }
                             metrics.messages_in_total += 1;
                             metrics.rate_limited_total += u64::from(self.deferred.replace(message));
                             continue;
@@ -77,6 +94,9 @@ impl InputState<'_> {
                             out.truncate(answered);
                         }
                         let close = engine.handle_event(self.slot, &event, verdict, out, metrics);
+                        if let Some(trace) = &mut trace {
+                            trace.record(&event, verdict, out.len() - answered);
+                        }
                         if close.is_some() {
                             break close;
                         }

@@ -78,6 +78,7 @@ pub mod system;
 pub mod table;
 mod takeover;
 pub mod tick;
+mod trace;
 mod wall_clock;
 
 use std::time::Duration;
@@ -118,6 +119,7 @@ use system::{Listener, System};
 use table::Token;
 use takeover::PendingReconnects;
 use tick::Schedule;
+use trace::Trace;
 
 /// Counts of everything that a core holds. All are 0 once the last client is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,6 +161,8 @@ pub struct Core<S: System> {
     engine: Engine,
     lifecycle: Lifecycle,
     operations: Operations,
+    /// The player that an operator watches.
+    trace: Option<Box<Trace>>,
 }
 
 impl<S: System> Core<S> {
@@ -193,6 +197,7 @@ impl<S: System> Core<S> {
             engine: Engine::new(&config, now_ns, system.random_seed()),
             lifecycle: Lifecycle { draining: None, reload, report, tick_counter: TickCounter::default() },
             operations: Operations::default(),
+            trace: None,
             config,
             system,
         }
@@ -226,6 +231,23 @@ impl<S: System> Core<S> {
     /// Returns the account of the player on a connection; `None` without authentication.
     pub fn account(&self, token: Token) -> Option<&Account> {
         self.accounts.of(token)
+    }
+
+    /// Ends the trace in progress, if there is one: its operator has gone.
+    pub fn end_trace(&mut self) {
+        self.trace = None;
+    }
+
+    /// Takes the lines of the trace in progress. Returns `None` once its player has gone, or another trace has begun.
+    pub fn take_trace(&mut self, token: Token) -> Option<Vec<Json>> {
+        let is_player = self.connections.player(token).is_some();
+        let trace = self.trace.as_mut().filter(|trace| trace.token == token)?;
+        let lines = trace.take();
+        if lines.is_empty() && !is_player {
+            self.trace = None;
+            return None;
+        }
+        Some(lines)
     }
 
     /// Returns the operating system.

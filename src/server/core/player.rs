@@ -14,10 +14,15 @@ pub(super) fn receive_from_player<S: System>(core: &mut Core<S>, token: Token, b
         (core.clock.now_ms(), core.clock.uptime_ms(), core.clock.not_ready_ms());
     let Some(connection) = core.connections.get(token) else { return };
     let is_read_to_the_end = !connection.is_readable();
+    let mut trace = core.trace.take_if(|trace| trace.token == token);
+    if let Some(trace) = &mut trace {
+        trace.now_ms = uptime_ms;
+    }
     let outcome = reply(core, token, |engine, slot, player, out, metrics| {
         let arrival = player.limiter.arrival(not_ready_ms, uptime_ms);
         player.limiter.note_read(arrival, is_read_to_the_end);
-        let outcome = player.input_state(slot).receive(engine, bytes, arrival, out, metrics);
+        let mut input = player.input_state(slot);
+        let outcome = input.receive_traced(engine, bytes, arrival, out, metrics, trace.as_deref_mut());
         if outcome.received_frame {
             player.last_frame_ms = now_ms;
         }
@@ -27,6 +32,9 @@ pub(super) fn receive_from_player<S: System>(core: &mut Core<S>, token: Token, b
         player.history.bytes_in += bytes.len() as u64;
         outcome
     });
+    if trace.is_some() {
+        core.trace = trace;
+    }
     let Some(outcome) = outcome else { return };
     if outcome.has_deferred {
         deferred::queue_deferred(core, token);

@@ -16,7 +16,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::unistd::getuid;
 use rustix::net::sockopt::socket_peercred;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::linux::Linux;
 use super::{CONTROL_CLIENTS, os};
@@ -25,6 +25,7 @@ use crate::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_BYTES_MAX, CONTROL_PAUSE_F
 use crate::server::core::Core;
 use crate::server::core::control::{List, Progress};
 use crate::server::core::image::Terms;
+use crate::server::core::table;
 
 /// The listening socket and its clients.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ struct Client {
     has_ended: bool,
     output: Vec<u8>,
     list: Option<Box<List>>,
+    /// The player whose messages it follows.
+    traced: Option<table::Token>,
 }
 
 /// What a piece of work has led to, for the driver.
@@ -129,6 +132,7 @@ impl Control {
                     has_ended: false,
                     output: Vec::new(),
                     list: None,
+                    traced: None,
                 };
                 self.clients[place] = Some(client);
             }
@@ -153,6 +157,9 @@ impl Control {
 
     /// Does one piece of work, if its time has come: a command, or a part of a list.
     pub fn work(&mut self, core: &mut Core<Linux>) -> Option<Event> {
+        if !self.clients.iter().flatten().any(|client| client.traced.is_some()) {
+            core.end_trace();
+        }
         if self.clients.iter().all(Option::is_none) {
             return None;
         }
@@ -206,7 +213,8 @@ enum Done {
 
 impl Client {
     fn has_work(&self) -> bool {
-        self.output.is_empty() && (self.list.is_some() || self.input.contains(&b'\n'))
+        let has_request = self.traced.is_none() && self.input.contains(&b'\n');
+        self.output.is_empty() && (self.list.is_some() || self.traced.is_some() || has_request)
     }
 
     /// Writes the answer, and reads once it is taken.
@@ -236,7 +244,11 @@ impl Client {
                 return Err(ErrorKind::InvalidData.into());
             }
         }
-        if self.has_ended && !self.has_work() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        if self.has_ended && (self.traced.is_some() || !self.has_work()) {
+            Err(ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn work(&mut self, core: &mut Core<Linux>) -> Option<Done> {
@@ -244,6 +256,17 @@ impl Client {
             if let Some(result) = core.advance_list(list) {
                 self.list = None;
                 self.answer(Ok(result));
+            }
+            return None;
+        }
+        if let Some(traced) = self.traced {
+            if let Some(lines) = core.take_trace(traced) {
+                for line in lines {
+                    self.answer(Ok(line));
+                }
+            } else {
+                self.traced = None;
+                self.answer(Ok(json!({ "ended": true })));
             }
             return None;
         }
@@ -263,6 +286,10 @@ impl Client {
         match core.control(command, self.uid) {
             Ok(Progress::List(list)) => self.list = Some(list),
             Ok(Progress::Done(result)) => self.answer(Ok(result)),
+            Ok(Progress::Trace(result, token)) => {
+                self.traced = Some(token);
+                self.answer(Ok(result));
+            }
             Err(problem) => self.answer(Err(problem)),
         }
         is_reload.then_some(Done::Reload)
