@@ -25,7 +25,7 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 const REASONS = new Map([
   [1000, 'The server closed the connection.'],
   [1001, 'The server is restarting.'],
-  [1008, 'The server closed the connection: too many messages sent.'],
+  [1008, 'The server closed the connection.'],
   [1009, 'The server closed the connection: a message was too long.'],
   [1011, 'Something went wrong on the server.'],
   [DISPLACED, 'You have joined in another window.'],
@@ -138,7 +138,7 @@ export class Connection {
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = (event) => {
       clearTimeout(patience);
-      this.#closed(event.code);
+      this.#closed(event.code, event.reason);
     };
     this.#socket = socket;
   }
@@ -154,8 +154,11 @@ export class Connection {
     }
   }
 
-  /** @param {number} code */
-  async #closed(code) {
+  /**
+   * @param {number} code
+   * @param {string} why what the server said
+   */
+  async #closed(code, why) {
     if (this.#isOver) return;
     const isDisplaced = code === DISPLACED;
     const delay = isDisplaced ? TIMER_MS_MAX : waitMs(this.#attempt);
@@ -163,7 +166,9 @@ export class Connection {
     this.#attempt += 1;
     this.#timer = setTimeout(() => this.#open(), delay);
     const timer = this.#timer;
-    const known = this.#wasOpen ? (REASONS.get(code) ?? 'The connection broke.') : undefined;
+    const isDirected = why !== '' && (code === 1008 || (code >= 4000 && !isDisplaced));
+    const broken = isDirected ? `The server closed the connection: ${why}.` : (REASONS.get(code) ?? 'The connection broke.');
+    const known = this.#wasOpen ? broken : undefined;
     const reason = known ?? (await reasonOfRefusal());
     // The next attempt may have started while the health request was pending.
     if (this.#timer === timer) this.options.onStatus({ is: 'waiting', reason, until });

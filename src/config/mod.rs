@@ -181,6 +181,9 @@ impl Config {
         if !setting.is_live {
             return Err(format!("{name}: a change needs a restart"));
         }
+        if matches!(setting.allowed, Allowed::Auth | Allowed::Directory | Allowed::ExistingFile) {
+            return Err(format!("{name}: a change needs a reload, which reads its files"));
+        }
         let values = self.values();
         let value_of = |variable: &str| {
             let known = values.iter().find(|(setting, _)| setting.variable == variable);

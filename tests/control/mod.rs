@@ -158,6 +158,7 @@ fn live_settings_change_until_the_next_reload() {
     subject.control("log-level debug");
     for (arguments, problem) in [
         ("set MAX_VISIBLE many", "MAX_VISIBLE=many: expected a whole number from 1"),
+        ("set STATIC_DIR /", "STATIC_DIR: a change needs a reload, which reads its files"),
         ("set PORT 1", "PORT: a change needs a restart"),
         ("set NOTHING 1", "NOTHING: no such setting"),
         ("log-level loud", "LOG_LEVEL=loud: expected"),

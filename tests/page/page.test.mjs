@@ -144,6 +144,20 @@ test('the page reconnects after a restart of the server', async (t) => {
   await until('the player to walk', async () => (await own(page)).state === 'moving');
 });
 
+test('a kicked player sees the reason', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'pixi-kick-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const socket = join(directory, 'control.sock');
+  const server = await serve(t, { ...TOGETHER, CONTROL_SOCKET: socket });
+  const { open, complaints } = await browse(t);
+  const page = await open(server.url);
+  const { id } = await own(page);
+  const kick = run(t, 'pixi-game-server', ['ctl', '--socket', socket, 'kick', String(id), '--reason', 'no bots, please'], {});
+  await until('the kick', () => kick.exitCode === 0);
+  await until('the reason on the page', () => page.getByText('The server closed the connection: no bots, please.').count());
+  assert.deepEqual(complaints, []);
+});
+
 test('a page plays on through three takeovers without reconnecting', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
   t.after(() => rm(directory, { recursive: true }));

@@ -131,8 +131,8 @@ fn another_version_is_refused() {
     let request = String::from_utf8(request("failures-version")).expect("text");
     assert!(request.contains("\"version\":1,"), "{request}");
     let subject = Subject::start("version", Settings::new());
-    for line in [request.replace("\"version\":1,", "\"version\":2,"), "{\"command\":\"dance\"}\n".to_owned()]
-    {
+    let other_terms = "{\"command\":\"takeover\",\"terms\":\"of another age\"}\n".to_owned();
+    for line in [request.replace("\"version\":1,", "\"version\":2,"), other_terms] {
         let mut stream = UnixStream::connect(subject.socket()).expect("the control socket");
         stream.write_all(line.as_bytes()).expect("the server reads");
         let answer = String::from_utf8(line_from(&mut stream)).expect("text");
@@ -177,7 +177,11 @@ fn the_control_socket_is_for_its_user_and_for_one_server() {
     let mode = std::fs::metadata(subject.socket()).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let second = subject.settings.start();
-    assert!(second.log().contains("another server listens there; takeovers are off"), "{}", second.log());
+    assert!(
+        second.log().contains("another server listens there; ctl and takeovers are off"),
+        "{}",
+        second.log()
+    );
     drop(second);
     assert!(subject.socket().exists(), "it belongs to the first server");
     // A line without an end, and garbage, cost nothing but the connection.

@@ -103,6 +103,7 @@ const TARGETS: [(&str, &str); 36] = [
     ("bench-hostile PAIRS=0", "PAIRS=0: expected"),
     ("bench-amplification VIEWERS=0", "VIEWERS=0: expected"),
     ("bench-cluster PARTS=all", "PARTS=all: expected"),
+    ("bench-operators PAIRS=0", "PAIRS=0: expected"),
     ("bench-takeover TAKEOVERS=0", "TAKEOVERS=0: expected"),
     ("cluster-demo PORT=0", "PORT=0: expected"),
     ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),

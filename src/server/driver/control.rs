@@ -24,7 +24,7 @@ use crate::control::{Command, answer};
 use crate::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_BYTES_MAX, CONTROL_PAUSE_FACTOR};
 use crate::server::core::Core;
 use crate::server::core::control::{List, Progress};
-use crate::server::core::image::Terms;
+use crate::server::core::image::{Refusal, Terms};
 use crate::server::core::table;
 
 /// The listening socket and its clients.
@@ -59,7 +59,8 @@ struct Client {
 #[derive(Debug)]
 pub(super) enum Event {
     /// A process asks to take over, on this connection in blocking mode.
-    Takeover(Terms, blocking::UnixStream),
+    /// Terms of another version are refused.
+    Takeover(Result<Terms, Refusal>, blocking::UnixStream),
     /// The log file has to be opened again, as for every reload.
     Reload,
 }
@@ -207,7 +208,7 @@ impl Drop for Control {
 
 /// A piece of work that the client can't do alone.
 enum Done {
-    Takeover(Terms),
+    Takeover(Result<Terms, Refusal>),
     Reload,
 }
 
@@ -308,8 +309,11 @@ impl Client {
 }
 
 /// Returns the terms of a process that asks to take over, if a line is that.
-fn takeover(line: &[u8]) -> Option<Terms> {
-    let request = serde_json::from_slice(line).ok()?;
-    let super::handover::Request::Takeover { terms } = request;
-    Some(terms)
+fn takeover(line: &[u8]) -> Option<Result<Terms, Refusal>> {
+    let request: Json = serde_json::from_slice(line).ok()?;
+    if request["command"] != "takeover" {
+        return None;
+    }
+    let terms = serde_json::from_value(request).map(|super::handover::Request::Takeover { terms }| terms);
+    Some(terms.map_err(|_| Refusal::Version))
 }

@@ -33,7 +33,7 @@ use crate::ops::watchdog::Watchdog;
 use crate::replication::pool::Pool;
 use crate::server::core::assets::Assets;
 use crate::server::core::capacity::Capacity;
-use crate::server::core::image::{self, Terms};
+use crate::server::core::image::{self, Refusal, Terms};
 use crate::server::core::system::Listener;
 use crate::server::core::table::{self, RESERVED_FROM};
 use crate::server::core::{Core, Readiness};
@@ -310,13 +310,14 @@ impl Server {
         match control.work(&mut self.core) {
             None => {}
             Some(ControlEvent::Reload) => self.reopen_log(),
-            Some(ControlEvent::Takeover(terms, stream)) => self.accept_successor(&terms, stream),
+            Some(ControlEvent::Takeover(terms, stream)) => self.accept_successor(terms, stream),
         }
     }
 
-    fn accept_successor(&mut self, terms: &Terms, stream: UnixStream) {
+    fn accept_successor(&mut self, terms: Result<Terms, Refusal>, stream: UnixStream) {
         let mut channel = Channel::new(stream, Duration::from_millis(HANDOVER_MS_MAX));
-        match Terms::of(self.core.config()).check(terms) {
+        let own = Terms::of(self.core.config());
+        match terms.and_then(|terms| own.check(&terms)) {
             Ok(()) => self.successor = Some(channel),
             Err(refusal) => {
                 log::warn!("takeover refused: {refusal}");
