@@ -21,12 +21,23 @@ fn request(name: &str) -> Vec<u8> {
     let listener = UnixListener::bind(&socket).expect("a socket");
     let settings = Settings::new().set("CONTROL_SOCKET", socket.to_str().expect("UTF-8"));
     let child = takeover(&settings).stderr(Stdio::null()).spawn().expect("the program starts");
-    let (mut stream, _) = listener.accept().expect("a connection");
-    let line = line_from(&mut stream);
+    let (stream, line) = accept(&listener);
     drop(stream);
     let output = child.wait_with_output().expect("its status");
     assert_eq!(output.status.code(), Some(1), "nobody was taken over");
     line
+}
+
+/// Accepts the connection on which a process asks to take over, and reads its request. The question before, which tells it how much
+/// memory it will need, stays without an answer.
+pub fn accept(listener: &UnixListener) -> (UnixStream, Vec<u8>) {
+    loop {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let line = line_from(&mut stream);
+        if !String::from_utf8_lossy(&line).contains("\"status\"") {
+            return (stream, line);
+        }
+    }
 }
 
 pub fn line_from(stream: &mut UnixStream) -> Vec<u8> {
@@ -161,8 +172,7 @@ fn a_new_process_says_why_it_can_not_take_over() {
     let accepted = br#"{"accepted":{"has_admin":false,"sockets":0,"node":null,"stopped_ns":0}}"#;
     for answer in [&b""[..], b"{\"refused\":{\"reason\":\"busy\"}}\n", b"nonsense\n", accepted] {
         let child = takeover(&settings).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let (mut stream, _) = listener.accept().expect("a connection");
-        line_from(&mut stream);
+        let (mut stream, _) = accept(&listener);
         stream.write_all(answer).expect("the program reads");
         drop(stream);
         let output = child.wait_with_output().expect("its status");

@@ -14,7 +14,7 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-use super::failures::{line_from, sockets_in};
+use super::failures::{accept, line_from, sockets_in};
 use super::{Subject, takeover};
 use crate::support::client::replica_options;
 use crate::support::http::get;
@@ -55,17 +55,16 @@ fn stop_after(step: Step, subject: &Subject) -> Stopped {
     let listener = UnixListener::bind(&path).expect("a socket");
     let settings = subject.settings.clone().set("CONTROL_SOCKET", path.to_str().expect("UTF-8"));
     let process = takeover(&settings).stderr(Stdio::piped()).spawn().expect("the program starts");
-    let (new, _) = listener.accept().expect("a connection");
+    let (new, request) = accept(&listener);
     let old = UnixStream::connect(subject.socket()).expect("the control socket");
     let mut stopped = Stopped { old, new, process };
-    stopped.pass_until(step);
+    stopped.pass_until(step, &request);
     stopped
 }
 
 impl Stopped {
-    fn pass_until(&mut self, step: Step) {
-        let request = line_from(&mut self.new);
-        self.old.write_all(&request).expect("the old process reads");
+    fn pass_until(&mut self, step: Step, request: &[u8]) {
+        self.old.write_all(request).expect("the old process reads");
         if step == Step::Request {
             return;
         }

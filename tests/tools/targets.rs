@@ -74,7 +74,7 @@ impl Environment {
 }
 
 /// Targets and their expected output. They must succeed, unless the output is an error.
-const TARGETS: [(&str, &str); 36] = [
+const TARGETS: [(&str, &str); 37] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),

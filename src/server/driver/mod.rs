@@ -135,6 +135,7 @@ impl Server {
         let path = config.control_socket().ok_or_else(|| io::Error::other("CONTROL_SOCKET is not set"))?;
         let keys = keys::load(&config).map_err(io::Error::other)?;
         let timer = TickTimer::new()?;
+        handover::warm(&path);
         let Taken { mut channel, public, admin, mut sockets, node, stopped_ns } =
             handover::take(&path, Terms::of(&config))?;
         // While the old process makes the image.

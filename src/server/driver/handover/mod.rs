@@ -14,6 +14,7 @@
 
 mod channel;
 mod give;
+mod heap;
 mod take;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::cluster::message::NodeId;
 use crate::server::core::image::Terms;
 pub(super) use channel::Channel;
 pub(super) use give::{give, refuse};
+pub(super) use heap::warm;
 pub(super) use take::take_image;
 pub use take::{Taken, take};
 
