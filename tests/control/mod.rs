@@ -96,6 +96,7 @@ fn status_and_players_tell_who_is_on() {
     assert_eq!((&player["x"], &player["y"]), (&position.0.into(), &position.1.into()));
     assert_eq!((player["acks"].as_u64() >= Some(10), &player["visible"]), (true, &4.into()), "{player}");
     assert!(player["bytes_in"].as_u64() > Some(0) && player["bytes_out"].as_u64() > Some(0), "{player}");
+    assert!(player["bytes_out_per_s"].as_u64() > Some(0) && player["acks_per_s"].is_u64(), "{player}");
     assert!(subject.refusal("player 999999").contains("player 999999: not here"));
     let table = String::from_utf8(subject.run("players").stdout).expect("text");
     assert!(table.lines().count() == 7 && table.contains("round_trip_ms"), "{table}");

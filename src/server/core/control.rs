@@ -190,7 +190,12 @@ fn player<S: System>(core: &Core<S>, id: u32) -> Result<Json, String> {
         State::Attacking => "attacking",
     };
     let viewport = view.and_then(Viewer::half_sides);
+    let age_ms = core.clock.now_ms().saturating_sub(player.history.joined_ms).max(1);
+    let per_s = |count: u64| count * 1_000 / age_ms;
     let more = json!({
+        "acks_per_s": per_s(player.history.acks),
+        "bytes_in_per_s": per_s(player.history.bytes_in),
+        "bytes_out_per_s": per_s(connection.written_bytes),
         "state": state,
         "viewport": viewport.map(|(width, height)| format!("{}x{}", 2 * width, 2 * height)),
         "visible": view.map(|view| view.visible_ids().count()),
