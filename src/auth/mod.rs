@@ -50,7 +50,7 @@ pub const COOKIE_BYTES_MAX: usize = 64;
 /// Longest `AUTH_AUDIENCE`, in bytes. A longer one is a configuration error.
 pub const AUDIENCE_BYTES_MAX: usize = 256;
 
-/// Who may join: the value of `AUTH`.
+/// The clients that may join: the value of `AUTH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// Every client.

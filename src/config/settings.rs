@@ -226,7 +226,7 @@ settings! {
     LIVE ALLOWED_ORIGINS, allowed_origins: AllowedOrigins = "*" in Origins;
     /// Refuse handshakes without an Origin header
     LIVE REQUIRE_ORIGIN, require_origin: bool = "false" in Switch;
-    /// Who may join: everyone, or clients with a signed token (JSON Web Token)
+    /// Clients that may join: all, or only those with a signed token (JSON Web Token)
     LIVE AUTH, auth: Auth = "none" in Auth;
     /// File with the keys that verify tokens, a JSON Web Key Set
     LIVE AUTH_KEYS, auth_keys: Option<PathBuf> = "" in ExistingFile;

@@ -1,4 +1,4 @@
-//! The sessions of an account: how many connections it may have, and to whom a position returns.
+//! The sessions of an account: the number of its connections, and the player that continues at a saved position.
 
 use std::slice;
 
