@@ -208,7 +208,7 @@ fn player<S: System>(core: &Core<S>, id: u32) -> Result<Json, String> {
     Ok(result)
 }
 
-/// Returns what a list tells of a player; `None` if the connection is no player.
+/// Returns the row of a player in a list; `None` if the connection is no player.
 fn listed<S: System>(core: &Core<S>, token: Token) -> Option<Listed> {
     let (slot, player) = core.connections.player(token)?;
     let position = core.engine.world().position(slot);
@@ -310,9 +310,13 @@ fn kick<S: System>(
 
 /// Saves the decisions about banned networks, and publishes them to other nodes.
 fn bans_changed<S: System>(core: &mut Core<S>) {
+    save_bans(core);
+    cluster::bans_changed(core);
+}
+
+fn save_bans<S: System>(core: &mut Core<S>) {
     let text = serde_json::to_string_pretty(core.operations.bans.decisions()).unwrap_or_default();
     core.system.save_bans(text);
-    cluster::bans_changed(core);
 }
 
 /// Applies decisions of another node.
@@ -322,8 +326,7 @@ pub(super) fn merge_bans<S: System>(core: &mut Core<S>, decisions: &[BanDecision
     if core.operations.bans == before {
         return;
     }
-    let text = serde_json::to_string_pretty(core.operations.bans.decisions()).unwrap_or_default();
-    core.system.save_bans(text);
+    save_bans(core);
     for network in banned.into_iter().map(Network) {
         let tokens = tokens_of(core, network);
         log::info!("control: another node bans {network}: {} connections", tokens.len());
