@@ -185,7 +185,9 @@ impl Link {
         authenticator: Option<Authenticator>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let client = Client::open(address.url.reveal()).map_err(io::Error::other)?;
+        let info = Address::parse(address.url.reveal()).map(|(info, _)| info);
+        let info = info.ok_or_else(|| io::Error::other("not the address of a Redis"))?;
+        let client = Client::open(info).map_err(io::Error::other)?;
         let (commands, command_queue) = sync_channel(BUS_COMMANDS_MAX);
         let (inbox_sender, inbox) = sync_channel(BUS_INBOX_MAX);
         let (ended, commander_ended) = sync_channel(1);

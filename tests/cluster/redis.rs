@@ -40,6 +40,7 @@ impl Redis {
     pub fn come_back(&mut self) {
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.args(["--unixsocket", &self.socket(), "--unixsocketperm", "700"]);
         command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
         // A replica stores the transferred data set in a file.
         command.arg("--dir").arg(std::env::temp_dir());
@@ -55,6 +56,7 @@ impl Redis {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+            let _ = std::fs::remove_file(self.socket());
         }
     }
 
@@ -66,6 +68,16 @@ impl Redis {
     pub fn url(&self) -> String {
         let password = self.password.map_or(String::new(), |password| format!(":{password}@"));
         format!("redis://{password}127.0.0.1:{}/0", self.port)
+    }
+
+    /// URL of its Unix socket.
+    pub fn unix_url(&self) -> String {
+        let password = self.password.map_or(String::new(), |password| format!(":{password}@"));
+        format!("redis+unix://{password}{}?db=0", self.socket())
+    }
+
+    fn socket(&self) -> String {
+        std::env::temp_dir().join(format!("pixi-redis-{}.sock", self.port)).display().to_string()
     }
 
     pub fn port(&self) -> u16 {

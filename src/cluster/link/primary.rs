@@ -21,15 +21,14 @@ pub(super) enum Role {
     Denied,
 }
 
-/// Connects to the primary behind the host name, which is resolved on every call; its addresses are tried in order.
+/// Connects to the primary behind the host name, which is resolved on every call; its addresses are tried in order. A Unix
+/// socket has one instance behind it.
 ///
 /// # Errors
 /// The error of the last address, when none leads to a primary.
 pub(super) fn connect(client: &Client) -> RedisResult<(Connection, Role)> {
     let info = client.get_connection_info();
-    let ConnectionAddr::Tcp(host, port) = info.addr() else {
-        return Err(RedisError::from((ErrorKind::InvalidClientConfig, "not a TCP address")));
-    };
+    let ConnectionAddr::Tcp(host, port) = info.addr() else { return open(client) };
     let mut failure = RedisError::from(no_address());
     for address in addresses(host, *port)? {
         let target = ConnectionAddr::Tcp(address.ip().to_string(), address.port());
