@@ -5,6 +5,7 @@
 //! merges a new configuration into a running server's. [`parse`] is pure except that it reads that file, checks paths in the file system
 //! and queries the number of cores.
 
+mod address_range;
 mod command_line;
 mod env_file;
 mod reload;
@@ -32,6 +33,7 @@ use log::LevelFilter;
 use crate::auth::Auth;
 use crate::ops::printable::printable;
 use crate::ops::secret::Secret;
+pub use address_range::AddressRange;
 pub use command_line::{ACTIONS, ActionFlag};
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
 use env_file::EnvFile;
@@ -53,11 +55,15 @@ impl Config {
             let paths = std::env::var_os(variable)?;
             std::env::split_paths(&paths).next().filter(|path| path.is_absolute())
         };
-        let of_service = || Some(directory("RUNTIME_DIRECTORY")?.join("control.sock"));
-        let of_user = || Some(directory("XDG_RUNTIME_DIR")?.join(format!("pixi-game-server-{port}.sock")));
+        // Processes that share a port have a socket each.
+        let node = self.node_name.as_deref().filter(|_| self.reuse_port);
+        let suffix = node.map_or_else(String::new, |name| format!("-{name}"));
+        let of_service = || Some(directory("RUNTIME_DIRECTORY")?.join(format!("control{suffix}.sock")));
+        let of_user =
+            || Some(directory("XDG_RUNTIME_DIR")?.join(format!("pixi-game-server-{port}{suffix}.sock")));
         let of_all = || {
             let user = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
-            PathBuf::from(format!("/tmp/pixi-game-server-{user}-{port}.sock"))
+            PathBuf::from(format!("/tmp/pixi-game-server-{user}-{port}{suffix}.sock"))
         };
         let default = || (port > 0).then(|| of_service().or_else(of_user).unwrap_or_else(of_all));
         self.control_socket.clone().or_else(default)
@@ -222,7 +228,8 @@ fn check_relations(config: &Config, sources: &mut Sources<'_>) {
     );
     let (game, admin) = (SocketAddr::new(config.host, config.port), config.admin_addr);
     sources.require(
-        !sources.is_valid("HOST") || !admin.is_some_and(|admin| conflict(game, admin)),
+        !sources.is_valid("HOST")
+            || !admin.is_some_and(|admin| admin.addresses().any(|admin| conflict(game, admin))),
         "ADMIN_ADDR",
         "on another port than",
         "PORT",

@@ -2,13 +2,14 @@
 //! `--print-config` read [`SETTINGS`]. No default or bound is repeated elsewhere.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use super::address_range::AddressRange;
 use super::sources::Sources;
 use super::value::Value as _;
 use crate::admission::origins::AllowedOrigins;
@@ -58,7 +59,7 @@ pub enum Allowed {
     },
     /// An address to listen on.
     Address,
-    /// An address and a port to listen on.
+    /// An address, and a port or a range of ports, to listen on.
     SocketAddress,
     /// A list as [`crate::admission::origins::AllowedOrigins`] reads it.
     Origins,
@@ -114,7 +115,9 @@ impl fmt::Display for Allowed {
         match self {
             Self::Whole { min, max } => write!(out, "a whole number from {min} to {max}"),
             Self::Address => out.write_str("an IPv4 or IPv6 address or localhost"),
-            Self::SocketAddress => out.write_str("ADDRESS:PORT, as in 127.0.0.1:9108 or [::1]:9108"),
+            Self::SocketAddress => {
+                out.write_str("ADDRESS:PORT or ADDRESS:FIRST-LAST, as in 127.0.0.1:9108 or [::1]:9108-9111")
+            }
             Self::Origins => out.write_str(
                 "* or a comma-separated list of origins (https://game.example:8443), \
                  subdomains of one (https://*.example.com), file:// or null",
@@ -131,7 +134,9 @@ impl fmt::Display for Allowed {
             Self::Socket => {
                 write!(out, "an absolute path of at most {} bytes", limits::SOCKET_PATH_BYTES_MAX)
             }
-            Self::RedisUrl => out.write_str("redis://[user:password@]host[:port][/db]"),
+            Self::RedisUrl => out.write_str(
+                "redis://[user:password@]host[:port][/db] or redis+unix://[user:password@]/path[?db=N]",
+            ),
             Self::SharedSecret => {
                 let Range { start, end } = limits::CLUSTER_SECRET_BYTES;
                 write!(out, "{start} to {} letters, digits and other visible ASCII characters", end - 1)
@@ -220,8 +225,10 @@ settings! {
     RESTART HOST -H, host: IpAddr = "0.0.0.0" in Address;
     /// TCP port to listen on; 0 picks a free port
     RESTART PORT -p, port: u16 = "8108" in whole(0, 65_535);
-    /// Address and port of the metrics; unset serves them on PORT
-    RESTART ADMIN_ADDR, admin_addr: Option<SocketAddr> = "" in SocketAddress;
+    /// Share PORT with other processes of this user, between which the kernel divides connections
+    RESTART REUSE_PORT, reuse_port: bool = "false" in Switch;
+    /// Address and port of the metrics, or the first free one of a range; unset serves them on PORT
+    RESTART ADMIN_ADDR, admin_addr: Option<AddressRange> = "" in SocketAddress;
     /// Origins of web pages that may open a game connection
     LIVE ALLOWED_ORIGINS, allowed_origins: AllowedOrigins = "*" in Origins;
     /// Refuse handshakes without an Origin header

@@ -46,7 +46,8 @@ fn workers_here() -> usize {
 const ALL_CHANGED: Env = &[
     ("HOST", "::1"),
     ("PORT", "65535"),
-    ("ADMIN_ADDR", "[::1]:9108"),
+    ("REUSE_PORT", "true"),
+    ("ADMIN_ADDR", "[::1]:9108-9111"),
     ("ALLOWED_ORIGINS", "https://*.example.com:8443,null,file://"),
     ("REQUIRE_ORIGIN", "true"),
     ("AUTH", "jwt"),
@@ -174,7 +175,7 @@ fn other_invalid_values_are_reported_with_the_allowed_values() {
     assert_eq!(problems(&["-debug=2"], &[]), [format!("--debug 2: {switch}")]);
     assert_eq!(problems(&["-s", "/dev/null"], &[]), [format!("--static-dir /dev/null: {directory}")]);
     assert_eq!(problems(&[], &[("LOG_FILE", "/")]), [format!("LOG_FILE=/: {file}")]);
-    let admin = "expected ADDRESS:PORT, as in 127.0.0.1:9108 or [::1]:9108";
+    let admin = "expected ADDRESS:PORT or ADDRESS:FIRST-LAST, as in 127.0.0.1:9108 or [::1]:9108-9111";
     for value in ["9108", "localhost", "localhost:+1", "::1:9108", "a.example:1", "127.0.0.1:65536"] {
         assert_eq!(problems(&[], &[("ADMIN_ADDR", value)]), [format!("ADMIN_ADDR={value}: {admin}")]);
     }

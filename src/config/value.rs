@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use super::address_range::AddressRange;
 use super::settings::Allowed;
 use crate::admission::origins::AllowedOrigins;
 use crate::auth::{AUDIENCE_BYTES_MAX, Auth, COOKIE_BYTES_MAX};
@@ -47,7 +48,7 @@ values! {
     usize: whole;
     bool: switch;
     IpAddr: |_, text| address(text);
-    SocketAddr: |_, text| socket_address(text);
+    AddressRange: |_, text| address_range(text);
     AllowedOrigins: |_, text| AllowedOrigins::parse(list(text));
     Auth: |_, text: &str| Auth::named(&text.to_ascii_lowercase());
     Format: |_, text: &str| Format::named(&text.to_ascii_lowercase());
@@ -162,6 +163,17 @@ fn ip(text: &str) -> Option<IpAddr> {
         Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::from),
         None => text.parse().ok(),
     }
+}
+
+/// Parses an address and a port, or the first and the last of several ports.
+fn address_range(text: &str) -> Option<AddressRange> {
+    let port_at = text.rfind(':')?;
+    let Some(dash_at) = text[port_at..].find('-').map(|at| port_at + at) else {
+        return socket_address(text).map(AddressRange::from);
+    };
+    // As for a single port, without signs.
+    let last = text[dash_at + 1..].parse().ok().filter(|_| text.as_bytes()[dash_at + 1] != b'+')?;
+    AddressRange::new(socket_address(&text[..dash_at])?, last)
 }
 
 /// Parses an address and a port; `localhost` is 127.0.0.1.

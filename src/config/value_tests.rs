@@ -15,6 +15,8 @@ fn values_are_parsed_alike_from_flags_files_and_variables() {
         ("HOST", "LocalHost", "127.0.0.1"),
         ("ADMIN_ADDR", " [::]:9108 ", "[::]:9108"),
         ("ADMIN_ADDR", "Localhost:9108", "127.0.0.1:9108"),
+        ("ADMIN_ADDR", "localhost:9108-9111", "127.0.0.1:9108-9111"),
+        ("ADMIN_ADDR", "[::1]:9108-9108", "[::1]:9108"),
         ("TRUSTED_PROXIES", "[::1] , 10.0.0.0/8 ,", "::1/128,10.0.0.0/8"),
         ("TRUSTED_PROXIES", "[2001:db8::]/32,,", "2001:db8::/32"),
         ("ALLOWED_ORIGINS", "https://a.example , https://b.example, ", "https://a.example,https://b.example"),
@@ -27,6 +29,7 @@ fn values_are_parsed_alike_from_flags_files_and_variables() {
         ("LOG_FILE", "/var/log/a b.log ", "/var/log/a b.log"),
         ("NODE_NAME", "one ", "one"),
         ("CLUSTER_URL", "redis://[::1]:6380/3 ", "redis://[::1]:6380/3"),
+        ("CLUSTER_URL", "redis+unix:///run/redis.sock ", "redis+unix:///run/redis.sock"),
     ] {
         let folder = std::env::temp_dir().join(format!("pixi-values-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -42,6 +45,19 @@ fn values_are_parsed_alike_from_flags_files_and_variables() {
         assert_eq!(of(&[&flag], &[]), read, "{flag}");
         assert_eq!(of(&["--env-file", file.to_str().unwrap()], &[]), read, "{variable}={written} in a file");
     }
+}
+
+#[test]
+fn a_range_of_ports_is_neither_empty_nor_signed_and_excludes_the_public_port() {
+    for value in [
+        "127.0.0.1:9111-9108", "127.0.0.1:0-9108", "127.0.0.1:9108-", "127.0.0.1:9108-+9109", "::1-9108",
+        "-:9",
+    ] {
+        let problem = &problems(&[], &[("ADMIN_ADDR", value)])[0];
+        assert!(problem.starts_with(&format!("ADMIN_ADDR={value}: expected ADDRESS:PORT")), "{problem}");
+    }
+    let problem = &problems(&[], &[("HOST", "127.0.0.1"), ("ADMIN_ADDR", "127.0.0.1:8107-8109")])[0];
+    assert!(problem.contains("on another port than PORT"), "{problem}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod failover;
 mod faults;
 mod hostile;
 mod ids;
+mod port;
 mod reconnects;
 mod redis;
 mod relay;

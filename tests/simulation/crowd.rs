@@ -4,7 +4,7 @@
 //! many players of an address as before. A crowd of patient clients then recounts every refusal.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::slice;
 
 use pixi_game_server::config::Config;
@@ -48,7 +48,7 @@ fn config(seed: u64) -> Config {
         max_conns_per_ip: Some(PLAYERS_PER_ADDRESS),
         ip_conn_rate: Some(0),
         http_conns_per_ip: Some(HTTP_PER_ADDRESS),
-        admin_addr: (seed % 2 == 1).then(|| "127.0.0.1:9".parse().expect("an address")),
+        admin_addr: (seed % 2 == 1).then(|| SocketAddr::from(([127, 0, 0, 1], 9)).into()),
         proxy_protocol: seed % 4 >= 2,
         trusted_proxies: vec!["10.9.0.0/16".parse().expect("a network")],
         keepalive_timeout_s: 3,

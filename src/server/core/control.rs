@@ -151,7 +151,7 @@ fn status<S: System>(core: &Core<S>, now_ms: u64, now_s: u64) -> Json {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "port": core.system.public_port(),
-        "admin_port": core.config.admin_addr.map(|address| address.port()),
+        "admin_port": core.system.admin_port(),
         "uptime_s": core.clock.uptime_ms() / 1000,
         "players": core.engine.players(),
         "players_max": core.config.max_connections,

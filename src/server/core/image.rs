@@ -89,6 +89,7 @@ impl Terms {
         let settings = [
             ("HOST", config.host.to_string()),
             ("PORT", config.port.to_string()),
+            ("REUSE_PORT", config.reuse_port.to_string()),
             ("WORLD_WIDTH", config.world_width.to_string()),
             ("WORLD_HEIGHT", config.world_height.to_string()),
             ("TICK_RATE", config.tick_rate_hz.to_string()),

@@ -97,6 +97,9 @@ pub trait System: Debug {
     /// Returns the port of the public listener.
     fn public_port(&self) -> u16;
 
+    /// Returns the port of the admin listener, if there is one.
+    fn admin_port(&self) -> Option<u16>;
+
     /// Accepts the next connection. A listener that does not exist has none.
     fn accept(&mut self, listener: Listener) -> Accepted<Self::Socket>;
 

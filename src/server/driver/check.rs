@@ -9,8 +9,7 @@ use crate::config::Config;
 
 /// Returns all errors that would make [`Server::bind`](super::Server::bind) fail, and logs warnings.
 pub fn check(config: &Config) -> Vec<io::Error> {
-    let addresses = listener::addresses(config).into_iter();
-    let addresses = addresses.filter_map(|(address, settings)| listener::check(address, &settings).err());
+    let addresses = listener::places(config).into_iter().filter_map(|place| place.check().err());
     let problems = keys::load(config).err().map(io::Error::other).into_iter().chain(addresses).collect();
     if let Some(Err(warning)) = config.cluster_url.as_ref().map(|url| Address::check(url.reveal())) {
         log::warn!("{warning}");

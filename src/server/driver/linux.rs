@@ -116,6 +116,10 @@ impl System for Linux {
         self.local_addr().map_or(0, |address| address.port())
     }
 
+    fn admin_port(&self) -> Option<u16> {
+        self.admin.as_ref()?.local_addr().ok().map(|address| address.port())
+    }
+
     fn accept(&mut self, at: Listener) -> Accepted<TcpSocket> {
         match (at, &self.admin) {
             (Listener::Public, _) => listener::accept(&self.public),

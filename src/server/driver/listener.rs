@@ -1,43 +1,77 @@
 //! Listening sockets: binding with advice for the operator, and the errors of `accept`.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::TcpListener;
 use nix::errno::Errno;
 
 use super::os;
 use super::socket::TcpSocket;
-use crate::config::Config;
+use crate::config::{AddressRange, Config};
 use crate::server::core::system::Accepted;
 
-/// Returns the addresses to listen on, the public one first, each with the settings that define it.
-pub(super) fn addresses(config: &Config) -> Vec<(SocketAddr, String)> {
-    let (host, port) = (config.host, config.port);
-    let game = ((host, port).into(), format!("HOST={host} PORT={port}"));
-    let admin = config.admin_addr.map(|address| (address, format!("ADMIN_ADDR={address}")));
+/// An address to listen on.
+#[derive(Debug)]
+pub(super) struct Place {
+    addresses: AddressRange,
+    is_shared: bool,
+    /// The settings that define it, for messages.
+    settings: String,
+}
+
+/// Returns the places to listen at, the public one first.
+pub(super) fn places(config: &Config) -> Vec<Place> {
+    let (host, port, is_shared) = (config.host, config.port, config.reuse_port);
+    let settings = format!("HOST={host} PORT={port}");
+    let game = Place { addresses: SocketAddr::new(host, port).into(), is_shared, settings };
+    let admin = config.admin_addr.map(|addresses| Place {
+        addresses,
+        is_shared: false,
+        settings: format!("ADMIN_ADDR={addresses}"),
+    });
     [game].into_iter().chain(admin).collect()
 }
 
-/// Binds and listens on an address.
-///
-/// # Errors
-/// The message names the settings that define the address, and the cause.
-pub(super) fn bind(address: SocketAddr, settings: &str) -> io::Result<TcpListener> {
-    os::listen_on(address.ip(), address.port()).map_err(|error| bind_error(&error, settings))
-}
+impl Place {
+    /// Binds and listens on the first free address.
+    ///
+    /// # Errors
+    /// The message names the settings that define the address, and the cause.
+    pub(super) fn bind(&self) -> io::Result<TcpListener> {
+        self.first_free(os::listen_on).map_err(|error| self.bind_error(&error))
+    }
 
-/// Checks whether [`bind`] would succeed. An address in use is a warning: this configuration's server may run.
-///
-/// # Errors
-/// As for [`bind`].
-pub(super) fn check(address: SocketAddr, settings: &str) -> io::Result<()> {
-    match os::check_address(address.ip(), address.port()) {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            log::warn!("{settings} is in use, by the running server or by another program");
-            Ok(())
+    /// Checks whether [`Place::bind`] would succeed. An address in use is a warning: this configuration's server may run.
+    ///
+    /// # Errors
+    /// As for [`Place::bind`].
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.first_free(os::check_address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                log::warn!("{} is in use, by the running server or by another program", self.settings);
+                Ok(())
+            }
+            result => result.map_err(|error| self.bind_error(&error)),
         }
-        result => result.map_err(|error| bind_error(&error, settings)),
+    }
+
+    /// Returns the result of the first address that is not in use.
+    fn first_free<T>(&self, bind: fn(IpAddr, u16, bool) -> io::Result<T>) -> io::Result<T> {
+        let mut result = Err(ErrorKind::AddrNotAvailable.into());
+        for address in self.addresses.addresses() {
+            result = bind(address.ip(), address.port(), self.is_shared);
+            if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
+                break;
+            }
+        }
+        result
+    }
+
+    fn bind_error(&self, error: &io::Error) -> io::Error {
+        let problem =
+            format!("can't listen on {}: {error}{}", self.settings, advice(error.kind(), self.is_shared));
+        io::Error::new(error.kind(), problem)
     }
 }
 
@@ -61,14 +95,12 @@ fn classify<S>(error: io::Error) -> Accepted<S> {
     }
 }
 
-fn bind_error(error: &io::Error, settings: &str) -> io::Error {
-    let problem = format!("can't listen on {settings}: {error}{}", advice(error.kind()));
-    io::Error::new(error.kind(), problem)
-}
-
 /// Advice for the operator about an address that cannot be bound.
-fn advice(problem: ErrorKind) -> &'static str {
+fn advice(problem: ErrorKind, is_shared: bool) -> &'static str {
     match problem {
+        ErrorKind::AddrInUse if is_shared => {
+            "; a program of another user, or one without REUSE_PORT, listens there: stop it, or choose another port"
+        }
         ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port",
         ErrorKind::PermissionDenied => {
             "; low ports are for root and for programs with CAP_NET_BIND_SERVICE: choose another port, or run: \

@@ -104,8 +104,8 @@ impl Server {
     ) -> io::Result<Self> {
         let keys = keys::load(&config).map_err(io::Error::other)?;
         let mut listeners = Vec::new();
-        for (address, settings) in listener::addresses(&config) {
-            listeners.push(listener::bind(address, &settings)?);
+        for place in listener::places(&config) {
+            listeners.push(place.bind()?);
         }
         let admin = (listeners.len() > 1).then(|| listeners.remove(1));
         let (public, timer) = (listeners.remove(0), TickTimer::new()?);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use mio::net::TcpListener;
@@ -12,7 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt,
+    shutdown, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
@@ -77,7 +78,6 @@ impl TickTimer {
 
     /// Returns the descriptor to poll.
     pub fn raw_fd(&self) -> i32 {
-        use std::os::fd::AsFd;
         self.timer.as_fd().as_raw_fd()
     }
 }
@@ -181,15 +181,18 @@ impl Signals {
     }
 }
 
-/// Creates a non-blocking listener whose backlog absorbs a burst of joins.
+/// The largest backlog. The kernel caps it at `net.core.somaxconn`, which the operator sets; the `SOMAXCONN` of the C library
+/// may be lower.
+const BACKLOG: Backlog = Backlog::MAXALLOWABLE;
+
+/// Creates a non-blocking listener whose backlog absorbs a burst of joins. Processes of one user that all share the address may listen
+/// on it together.
 ///
 /// # Errors
 /// The address is in use, not local, or not permitted; the error is the kernel's.
-pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
-    let descriptor = bound_to(host, port)?;
-    // Requests the largest backlog. The kernel caps it at `net.core.somaxconn`, which the operator sets; the
-    // `SOMAXCONN` of the C library may be lower.
-    listen(&descriptor, Backlog::MAXALLOWABLE)?;
+pub fn listen_on(host: IpAddr, port: u16, is_shared: bool) -> io::Result<TcpListener> {
+    let descriptor = bound_to(host, port, is_shared)?;
+    listen(&descriptor, BACKLOG)?;
     Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
 }
 
@@ -197,15 +200,33 @@ pub fn listen_on(host: IpAddr, port: u16) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// As for [`listen_on`].
-pub fn check_address(host: IpAddr, port: u16) -> io::Result<()> {
-    bound_to(host, port).map(drop)
+pub fn check_address(host: IpAddr, port: u16, is_shared: bool) -> io::Result<()> {
+    bound_to(host, port, is_shared).map(drop)
 }
 
-fn bound_to(host: IpAddr, port: u16) -> io::Result<OwnedFd> {
+/// Stops listening, without giving up the address: the kernel refuses new connections, or gives them to other processes that
+/// share the port. Connections that wait to be accepted are closed, unless `net.ipv4.tcp_migrate_req` is 1.
+///
+/// # Errors
+/// The listener does not listen.
+pub fn stop_listening(listener: &TcpListener) -> io::Result<()> {
+    Ok(shutdown(listener.as_raw_fd(), Shutdown::Read)?)
+}
+
+/// Listens again after [`stop_listening`].
+///
+/// # Errors
+/// Another process listens at the address without sharing it.
+pub fn listen_again(listener: &TcpListener) -> io::Result<()> {
+    Ok(listen(&listener.as_fd(), BACKLOG)?)
+}
+
+fn bound_to(host: IpAddr, port: u16, is_shared: bool) -> io::Result<OwnedFd> {
     let family = if host.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let descriptor: OwnedFd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
+    setsockopt(&descriptor, sockopt::ReusePort, &is_shared)?;
     // Accepted sockets inherit the size.
     setsockopt(&descriptor, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
     bind(descriptor.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(host, port)))?;

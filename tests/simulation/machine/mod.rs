@@ -148,6 +148,10 @@ impl System for Machine {
         Usage { cpu_ns: self.cpu_ns.get(), ..Usage::default() }
     }
 
+    fn admin_port(&self) -> Option<u16> {
+        None
+    }
+
     fn public_port(&self) -> u16 {
         80
     }

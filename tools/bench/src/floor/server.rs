@@ -62,7 +62,7 @@ impl Floor {
     /// The port is taken, or no descriptor is left.
     pub fn bind(options: Options) -> io::Result<Floor> {
         let (poll, timer) = (Poll::new()?, TickTimer::new()?);
-        let mut listener = listen_on(Ipv4Addr::LOCALHOST.into(), options.port)?;
+        let mut listener = listen_on(Ipv4Addr::LOCALHOST.into(), options.port, false)?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
