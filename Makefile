@@ -19,10 +19,10 @@ help: ## Print this list
 
 ##@ play
 
-run: ## Build for release, raise the limit of open files, and serve on port 8108
+run: ## Build for release, raise the limit of open files, and serve on port 8108; on all cores: make run PROCESSES=4
 	./start.sh
 
-takeover: ## Take the running server over with the program of this clone; no player notices: make takeover PORT=9000
+takeover: ## Take the running server over with the program of this clone; no player notices: make takeover PORT=9000 PROCESSES=4
 	./start.sh --takeover
 
 dev: ## Serve from a debug build, with a debug log

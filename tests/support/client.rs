@@ -84,7 +84,12 @@ impl Client {
 
     /// Connects with a cookie, and waits for the first `GAME_STATE`.
     pub fn reconnect(server: &Server, cookie: &str) -> Client {
-        let stream = start_handshake(server.address(), HOST, "/ws", Some(cookie));
+        Client::reconnect_at(server.address(), cookie)
+    }
+
+    /// [`Client::reconnect`] at an address.
+    pub fn reconnect_at(address: SocketAddr, cookie: &str) -> Client {
+        let stream = start_handshake(address, HOST, "/ws", Some(cookie));
         Client::finish_handshake(stream, replica_options()).0.wait_until_joined()
     }
 

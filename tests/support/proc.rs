@@ -86,16 +86,26 @@ pub fn root(pid: u32) -> PathBuf {
     format!("/proc/{pid}/root").into()
 }
 
-/// The IPv4 address on which the process listens; `None` until it does.
+/// The first IPv4 address on which the process listens; `None` until it does.
 pub fn listening_address(pid: u32) -> Option<SocketAddr> {
+    listening_addresses(pid).into_iter().next()
+}
+
+/// Whether the process listens at this address.
+pub fn listens_on(pid: u32, address: SocketAddr) -> bool {
+    listening_addresses(pid).contains(&address)
+}
+
+fn listening_addresses(pid: u32) -> Vec<SocketAddr> {
     let sockets: Vec<PathBuf> = open_files(pid).collect();
     let table = read(pid, "net/tcp");
-    table.lines().skip(1).find_map(|line| {
+    let listening = table.lines().skip(1).filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let is_ours = sockets.contains(&format!("socket:[{}]", columns.get(9)?).into());
         let (address, port) = columns.get(1)?.split_once(':')?;
         let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_le_bytes());
         let port = u16::from_str_radix(port, 16).ok()?;
         (is_ours && columns.get(3) == Some(&LISTENING)).then_some((address, port).into())
-    })
+    });
+    listening.collect()
 }

@@ -2,10 +2,12 @@
 //!
 //! - `targets`: every target of the Makefile
 //! - `programs`: `--help` and `--version` of every program
+//! - `processes`: `start.sh` with several processes on one port
 //! - `demo`: `demo.sh`
 //! - `artillery`: the players of `make artillery-test`
 
 mod artillery;
 mod demo;
+mod processes;
 mod programs;
 mod targets;
