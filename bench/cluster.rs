@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Throughput};
 use pixi_game_server::cluster::region::RegionSet;
+use pixi_game_server::cluster::status::Status;
 use pixi_game_server::cluster::{Node, Now, Outgoing};
 use pixi_game_server::limits::{LEASE_IDS, PLAYER_ID_FIRST};
 use pixi_game_server::world::World;
@@ -67,7 +68,7 @@ impl Pair {
         let (now, mut out) = (pair.now(), Vec::new());
         pair.receiver.update_subscriptions(&all, now, &mut pair.there, &mut out);
         // A node without known peers publishes nothing, so it must receive one round first.
-        pair.receiver.publish_due(&pair.there, now, &mut out);
+        pair.receiver.publish_due(&pair.there, Some(Status::default()), now, &mut out);
         for Outgoing { bytes, .. } in out {
             pair.publisher.receive(&bytes, now, &mut pair.here);
         }
@@ -92,13 +93,14 @@ impl Pair {
             self.there.step(TICKS);
             // The publisher stops without heartbeats of a peer.
             let (now, mut heartbeats) = (self.now(), Vec::new());
-            self.receiver.publish_due(&self.there, now, &mut heartbeats);
+            self.receiver.publish_due(&self.there, Some(Status::default()), now, &mut heartbeats);
             for Outgoing { bytes, .. } in heartbeats {
                 self.publisher.receive(&bytes, now, &mut self.here);
             }
             let mut published = Vec::new();
+            let status = self.publisher.is_heartbeat_due(now).then(Status::default);
             let start = Instant::now();
-            black_box(&mut self.publisher).publish_due(&self.here, now, &mut published);
+            black_box(&mut self.publisher).publish_due(&self.here, status, now, &mut published);
             if !is_receiving {
                 elapsed += start.elapsed();
             }

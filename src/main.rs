@@ -85,7 +85,9 @@ fn control() -> ExitCode {
     let printed = match call {
         Call::Help(text) => Ok(text),
         Call::TakeOver(arguments) => return take_over_in_background(arguments),
-        Call::Send { command, socket, env_file, is_json } => ctl::send(&command, socket, env_file, is_json),
+        Call::Send { command, socket, node, env_file, is_json } => {
+            ctl::send(&command, socket, node.as_deref(), env_file, is_json)
+        }
     };
     match printed {
         Ok(text) => {

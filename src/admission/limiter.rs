@@ -4,6 +4,7 @@
 //! never more counters than connections. Rates use [`Buckets`], whose memory is bounded.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::buckets::{Buckets, Rate, RateExceeded};
@@ -48,6 +49,8 @@ pub struct AddressLimiter {
     limits: AddressLimits,
     /// Concurrent connections by address. No entry is 0.
     held: HashMap<Network, u32>,
+    /// Connections of addresses to other processes that share the port, as last known.
+    elsewhere: HashMap<Network, u32>,
     /// Addresses with one connection above their limit.
     takeovers: HashSet<Network>,
     opened: Buckets,
@@ -70,7 +73,13 @@ impl TakeoverPermit {
 impl AddressLimiter {
     /// Creates a limiter without connections. The seed keeps clients from choosing addresses that share a set.
     pub fn new(limits: AddressLimits, seed: u64) -> Self {
-        Self { limits, held: HashMap::new(), takeovers: HashSet::new(), opened: Buckets::new(seed) }
+        Self {
+            limits,
+            held: HashMap::new(),
+            elsewhere: HashMap::new(),
+            takeovers: HashSet::new(),
+            opened: Buckets::new(seed),
+        }
     }
 
     /// Admits and counts a connection that opens now.
@@ -81,7 +90,7 @@ impl AddressLimiter {
         let network = Network::of(client.address);
         let AddressLimits { connections_max, exempts_loopback, .. } = self.limits;
         let is_held_free = connections_max == 0 || exempts_loopback && client.is_loopback();
-        if !is_held_free && self.held(network) >= connections_max {
+        if !is_held_free && self.held_everywhere(network) >= connections_max {
             return Err(Refusal::TooManyConnections);
         }
         self.charge_client(client, now_ns)?;
@@ -107,7 +116,7 @@ impl AddressLimiter {
 
     /// Converts a takeover permit into a regular one, if its address has dropped below the limit.
     pub fn promote(&mut self, &mut TakeoverPermit(network): &mut TakeoverPermit) -> Option<Permit> {
-        if self.limits.connections_max > 0 && self.held(network) >= self.limits.connections_max {
+        if self.limits.connections_max > 0 && self.held_everywhere(network) >= self.limits.connections_max {
             return None;
         }
         self.takeovers.remove(&network);
@@ -138,6 +147,26 @@ impl AddressLimiter {
     /// Returns the number of concurrent connections of an address.
     pub fn held(&self, network: Network) -> u32 {
         self.held.get(&network).copied().unwrap_or(0)
+    }
+
+    /// Returns the number of connections of an address, those to other processes included.
+    fn held_everywhere(&self, network: Network) -> u32 {
+        self.held(network).saturating_add(self.elsewhere.get(&network).copied().unwrap_or(0))
+    }
+
+    /// Sets the connections of addresses to other processes that share the port.
+    pub fn set_elsewhere(&mut self, connections: HashMap<Network, u32>) {
+        self.elsewhere = connections;
+    }
+
+    /// Returns the addresses with most concurrent connections, and their number: up to `most`, in any order.
+    pub fn most_held(&self, most: usize) -> Vec<(Network, u32)> {
+        let mut all: Vec<_> = self.held.iter().map(|(&network, &count)| (network, count)).collect();
+        if all.len() > most {
+            all.select_nth_unstable_by_key(most, |&(_, count)| Reverse(count));
+            all.truncate(most);
+        }
+        all
     }
 
     /// Returns the number of addresses with connections, and the number with an entry in the rate table.

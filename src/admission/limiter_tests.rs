@@ -200,3 +200,32 @@ proptest! {
         prop_assert!((0..100).all(|n| is_admitted(&mut patient, v4(1), n * pause_ns)));
     }
 }
+
+#[test]
+fn connections_to_other_processes_count_towards_the_limit() {
+    let mut limiter = limiter(10, 0, 0);
+    let network = Network::of(v4(1).address);
+    limiter.set_elsewhere(HashMap::from([(network, 8)]));
+    let permits: Vec<Permit> = (0..3).filter_map(|_| limiter.admit(v4(1), 0).ok()).collect();
+    assert_eq!(permits.len(), 2);
+    assert!(is_admitted(&mut limiter, v4(2), 0), "other addresses are unaffected");
+    limiter.set_elsewhere(HashMap::from([(network, u32::MAX)]));
+    assert!(!is_admitted(&mut limiter, v4(1), 0));
+    limiter.set_elsewhere(HashMap::new());
+    assert!(is_admitted(&mut limiter, v4(1), 0));
+    for permit in permits {
+        limiter.release(permit);
+    }
+}
+
+#[test]
+fn the_addresses_with_most_connections_are_found() {
+    let mut limiter = limiter(0, 0, 0);
+    for (address, count) in [(1, 1), (2, 5), (3, 3), (4, 2)] {
+        assert!((0..count).all(|_| is_admitted(&mut limiter, v4(address), 0)));
+    }
+    let mut most = limiter.most_held(2);
+    most.sort_by_key(|&(_, count)| count);
+    assert_eq!(most, [(Network::V4(3), 3), (Network::V4(2), 5)]);
+    assert_eq!(limiter.most_held(9).len(), 4);
+}

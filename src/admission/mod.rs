@@ -4,6 +4,7 @@
 //! * [`buckets`]: rates by address, in bounded memory.
 //! * [`trust`]: trusted proxies, and the client address that they report.
 //! * [`origins`]: the web pages that may open a game connection.
+//! * [`port_group`]: the fair share of a process that shares its port.
 //! * [`rate`]: the message rate of a player.
 //!
 //! Pure: no sockets and no clock; `server::peer_address` passes in addresses and time. Limits apply to a
@@ -13,6 +14,7 @@
 pub mod buckets;
 pub mod limiter;
 pub mod origins;
+pub mod port_group;
 pub mod rate;
 pub mod trust;
 

@@ -13,11 +13,12 @@ use crate::sessions::{SavedPlayer, SessionToken};
 use crate::world::{GhostUpdate, Position, Vector};
 
 use super::region::Region;
+use super::status::Status;
 
 const MAGIC: [u8; 2] = *b"PX";
 
 /// Version of the format; nodes refuse messages of another version.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Bytes of a message before its body: 2 magic, 1 version, 1 kind, 4 world size, 8 node, 8 sequence, 8 time.
 pub const HEADER_BYTES: usize = 32;
@@ -39,7 +40,7 @@ pub struct Header {
 }
 
 /// The body of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// Changes of the sender's own players in a region since its last message about the region.
     Changes(Changes),
@@ -114,7 +115,7 @@ pub struct Changes {
 }
 
 /// State of a node, published twice a second.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Heartbeat {
     /// Name of the node, for logs.
     pub name: String,
@@ -122,6 +123,8 @@ pub struct Heartbeat {
     pub ids_end: u32,
     /// Local players of the node.
     pub players: u32,
+    /// Its load, and its part in a port group.
+    pub status: Status,
 }
 
 /// Why a message can't be decoded.
@@ -187,8 +190,9 @@ pub fn encode(header: &Header, body: &Body) -> Vec<u8> {
             put_u32s(&mut out, [*region]);
             put_entities(&mut out, players);
         }
-        Body::Heartbeat(Heartbeat { name, ids_end, players }) => {
+        Body::Heartbeat(Heartbeat { name, ids_end, players, status }) => {
             put_u32s(&mut out, [*ids_end, *players]);
+            status.write(&mut out);
             out.extend_from_slice(name.as_bytes());
         }
         Body::Shutdown => {}
@@ -371,12 +375,13 @@ impl Reader<'_> {
             KIND_SNAPSHOT => Body::Snapshot { region: self.u32()?, players: self.remaining_entities()? },
             KIND_HEARTBEAT => {
                 let (ids_end, players) = (self.u32()?, self.u32()?);
+                let status = Status::read(&mut self.0)?;
                 let name = str::from_utf8(std::mem::take(&mut self.0)).ok()?;
                 // Names are written to the log.
                 if name.len() > NODE_NAME_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return None;
                 }
-                Body::Heartbeat(Heartbeat { name: name.to_owned(), ids_end, players })
+                Body::Heartbeat(Heartbeat { name: name.to_owned(), ids_end, players, status })
             }
             KIND_SHUTDOWN => Body::Shutdown,
             KIND_SNAPSHOT_REQUEST => {

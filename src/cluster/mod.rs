@@ -8,6 +8,7 @@
 //!
 //! * [`region`]: the grid of regions. [`message`]: encoding of the messages.
 //! * [`publisher`]: changes and snapshots of local players. [`remote`]: peers and their ghosts.
+//! * [`status`]: load and port group, with every heartbeat.
 //! * [`Node`]: combines both behind bytes in and bytes out; driven by the server and by the simulation.
 //! * [`link`]: the connections to Redis.
 //!
@@ -22,6 +23,7 @@ pub mod message;
 pub mod publisher;
 pub mod region;
 pub mod remote;
+pub mod status;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +37,7 @@ use message::{BanDecision, Body, DecodeError, Header, Heartbeat, NodeId, Session
 use publisher::Publisher;
 use region::{Region, RegionGrid, RegionSet};
 use remote::{Admission, Origin, RemoteNodes};
+use status::Status;
 
 /// A channel of the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -119,6 +122,11 @@ const BANS_PUBLISH_MS: u64 = 30_000;
 const REFUSALS_LOGGED_MAX: usize = 64;
 
 impl Node {
+    /// Returns the name of this node.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the id of this node.
     pub fn id(&self) -> NodeId {
         self.id
@@ -231,9 +239,19 @@ impl Node {
         self.publisher.request_all_snapshots();
     }
 
-    /// Publishes the heartbeat if it is due, then changes and due snapshots of local players.
-    pub fn publish_due(&mut self, world: &World, now: Now, out: &mut Vec<Outgoing>) {
-        self.heartbeat_if_due(world.players() as u32, now, out);
+    /// Whether the next [`Node::publish_due`] needs a status.
+    pub fn is_heartbeat_due(&self, now: Now) -> bool {
+        now.ms >= self.heartbeat_due_ms
+    }
+
+    /// Publishes the heartbeat with this status, if there is one, then changes and due snapshots of local players.
+    pub fn publish_due(&mut self, world: &World, status: Option<Status>, now: Now, out: &mut Vec<Outgoing>) {
+        if let Some(status) = status {
+            self.heartbeat_due_ms = now.ms + HEARTBEAT_MS;
+            let (ids_end, players) = (self.remote.ids().claimed_end(), world.players() as u32);
+            let heartbeat = Heartbeat { name: self.name.clone(), ids_end, players, status };
+            self.publish(Channel::All, &Body::Heartbeat(heartbeat), now, out);
+        }
         // Without peers there are no subscribers.
         if self.remote.has_peers() {
             for (region, body) in self.publisher.publish(world, now.ms) {
@@ -274,6 +292,11 @@ impl Node {
         if !decisions.is_empty() {
             self.publish(Channel::All, &Body::Bans(decisions), now, out);
         }
+    }
+
+    /// Makes a heartbeat due: peers must know this node's status soon.
+    pub fn status_changed(&mut self) {
+        self.heartbeat_due_ms = 0;
     }
 
     /// Makes the next [`Node::publish_bans`] publish.
@@ -401,15 +424,6 @@ impl Node {
             self.remote.ids_mut().release(&(id..id + 1));
         }
         slots
-    }
-
-    fn heartbeat_if_due(&mut self, players: u32, now: Now, out: &mut Vec<Outgoing>) {
-        if now.ms >= self.heartbeat_due_ms {
-            self.heartbeat_due_ms = now.ms + HEARTBEAT_MS;
-            let ids_end = self.remote.ids().claimed_end();
-            let heartbeat = Heartbeat { name: self.name.clone(), ids_end, players };
-            self.publish(Channel::All, &Body::Heartbeat(heartbeat), now, out);
-        }
     }
 
     fn publish(&mut self, channel: Channel, body: &Body, now: Now, out: &mut Vec<Outgoing>) {

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use super::ids::Ids;
 use super::message::{Changes, Heartbeat, NodeId};
 use super::region::{Region, RegionGrid, RegionSet};
+use super::status::Status;
 use crate::limits::{
     PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS, SHARED_IDS_MAX,
 };
@@ -53,11 +54,15 @@ pub struct Peer {
     pub name: String,
     /// Its local players.
     pub players: u32,
+    /// Its load, and its part in a port group.
+    pub status: Status,
     /// End of the ids granted to it, by its highest plausible claim; 0 before the first.
     ids_end: u32,
     /// Its last claim of ids was implausible.
     has_implausible_ids: bool,
     last_seen_ms: u64,
+    /// Time of its last heartbeat, in milliseconds of the event loop's clock.
+    pub status_ms: u64,
     regions: BTreeMap<Region, PeerRegion>,
 }
 
@@ -117,9 +122,9 @@ impl RemoteNodes {
         }
     }
 
-    /// Iterates over the peers.
-    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+    /// Iterates over the peers, with their ids.
+    pub fn peers(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        self.peers.iter().map(|(&node, peer)| (node, peer))
     }
 
     /// Returns whether there are peers.
@@ -189,6 +194,7 @@ impl RemoteNodes {
         let Some(peer) = self.touch(origin) else { return Admission::Rejected };
         (peer.name, peer.players, peer.has_implausible_ids) =
             (heartbeat.name, heartbeat.players, !is_plausible);
+        (peer.status, peer.status_ms) = (heartbeat.status, origin.now_ms);
         if is_plausible {
             peer.ids_end = peer.ids_end.max(heartbeat.ids_end);
         }

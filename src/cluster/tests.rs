@@ -32,7 +32,8 @@ fn node_with_ids(id: NodeId) -> (Node, World) {
 /// Publishes what is due at one node, and returns the results at the other.
 fn exchange(from: &mut (Node, World), to: &mut (Node, World), now: Now) -> Vec<Received> {
     let mut out = Vec::new();
-    from.0.publish_due(&from.1, now, &mut out);
+    let status = from.0.is_heartbeat_due(now).then(Status::default);
+    from.0.publish_due(&from.1, status, now, &mut out);
     out.iter().map(|Outgoing { bytes, .. }| to.0.receive(bytes, now, &mut to.1)).collect()
 }
 
@@ -59,7 +60,12 @@ fn a_forger_cannot_make_a_node_lease_without_end() {
     let (mut node, mut world) = node_with_ids(1);
     let mut end = 5_000;
     for n in 0..20 {
-        let claim = Heartbeat { name: "forger".to_owned(), ids_end: end + LEASE_IDS, players: 0 };
+        let claim = Heartbeat {
+            name: "forger".to_owned(),
+            ids_end: end + LEASE_IDS,
+            players: 0,
+            status: Status::default(),
+        };
         let header = Header { world: (2000, 2000), node: 9, sequence: n + 1, sent_us: 0 };
         let received = node.receive(&encode(&header, &Body::Heartbeat(claim)), NOW, &mut world);
         let is_refused = matches!(received, Received::Refused(_));

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use getopts::{Matches, Options};
 use serde_json::Value as Json;
 
-use super::{Command, Network, Sort, VERSION, table};
+use super::{Command, Network, Sort, VERSION, group, table};
 use crate::config::{self, Config};
 use crate::limits::LISTED_PLAYERS_MAX;
 
 /// Longest time for an answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most bytes of an answer: a thousand players need a third.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -33,6 +33,8 @@ pub enum Call {
         command: Command,
         /// The control socket, if it is given.
         socket: Option<PathBuf>,
+        /// The node of several that share a port, if it is given.
+        node: Option<String>,
         /// The server's environment file, if it is given.
         env_file: Option<OsString>,
         /// Print the answer as JSON.
@@ -46,6 +48,7 @@ pub enum Call {
 #[rustfmt::skip] // One row per command.
 pub static COMMANDS: &[(&str, &str, &str)] = &[
     ("status", "", "Print what the server is doing"),
+    ("nodes", "", "List the nodes of the world with their load"),
     ("players", "[--sort ORDER] [--near X,Y] [--address NETWORK] [--limit N]", "List players"),
     ("player", "ID", "Print everything about one player"),
     ("kick", "ID | --address NETWORK [--code N] [--reason TEXT]", "Close the connections of a player or a network"),
@@ -86,6 +89,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
     let mut argument = |what: &str| words.next().map(str::to_owned).ok_or(format!("{name}: expected {what}"));
     let command = match name {
         "status" => Command::Status {},
+        "nodes" => Command::Nodes {},
         "players" => Command::Players {
             sort: sort(&matches)?,
             near: given(&matches, "near", "two whole numbers such as 100,200", point)?,
@@ -124,7 +128,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
         return Err(format!("{extra}: unexpected; see ctl --help"));
     }
     command.check()?;
-    Ok(Call::Send { command, socket, env_file, is_json: matches.opt_present("json") })
+    let node = matches.opt_str("node");
+    Ok(Call::Send { command, socket, node, env_file, is_json: matches.opt_present("json") })
 }
 
 fn options() -> Options {
@@ -132,6 +137,7 @@ fn options() -> Options {
     options.optflag("h", "help", "print this text");
     options.optflag("", "json", "print the answer as JSON");
     options.optopt("", "socket", "the server's CONTROL_SOCKET", "PATH");
+    options.optopt("", "node", "only this node, of several that share the port", "NAME");
     options.optopt("", "env-file", "the server's environment file, which may name the socket", "FILE");
     options.optopt("", "sort", &format!("order: {} [id]", Sort::NAMES.join(", ")), "ORDER");
     options.optopt("", "near", "nearest to this position first", "X,Y");
@@ -218,16 +224,24 @@ fn seconds(text: &str) -> Option<u64> {
 pub fn send(
     command: &Command,
     socket: Option<PathBuf>,
+    node: Option<&str>,
     env_file: Option<OsString>,
     is_json: bool,
 ) -> Result<String, String> {
     let flags = env_file.into_iter().flat_map(|file| [OsString::from("--env-file"), file]);
-    let path = socket.map_or_else(|| default_socket(flags), Ok)?;
-    if let Command::Trace { .. } = command {
-        return follow(command, &path, is_json);
+    let mut members = group::members(&socket.map_or_else(|| default_socket(flags), Ok)?);
+    if let Some(node) = node {
+        let names: Vec<String> = members.iter().map(|member| member.node.clone()).collect();
+        members.retain(|member| member.node == node);
+        if members.is_empty() {
+            return Err(format!("--node {node}: expected one of {}", names.join(", ")));
+        }
     }
-    let result = ask(command, &path, Instant::now() + TIMEOUT)?;
-    Ok(if is_json { result.to_string() } else { table::of(&result) })
+    if let Command::Trace { id } = *command {
+        let member = if members.len() > 1 { group::owner(id, &members)? } else { &members[0] };
+        return follow(command, &member.socket, is_json);
+    }
+    group::send(command, &members, is_json)
 }
 
 /// Sends a command to this socket, and returns the result. Its strings are not escaped for a terminal.
@@ -308,8 +322,9 @@ pub fn default_socket(flags: impl IntoIterator<Item = OsString>) -> Result<PathB
     let config = if let config::Command::Run(config, _) = command { config } else { Config::default() };
     let of_config = config.control_socket();
     let of_service = PathBuf::from(SERVICE_SOCKET);
-    let is_there = of_config.as_ref().is_some_and(|path| path.exists());
-    Ok(if is_there || config.control_socket.is_some() || !of_service.exists() {
+    let is_there = |path: &Path| group::members(path).iter().any(|member| member.socket.exists());
+    let has_config = of_config.as_deref().is_some_and(is_there);
+    Ok(if has_config || config.control_socket.is_some() || !is_there(&of_service) {
         of_config.ok_or("the socket is unknown: give --socket, or the server's PORT or CONTROL_SOCKET")?
     } else {
         of_service
@@ -363,7 +378,7 @@ mod tests {
     fn a_wrong_argument_is_named() {
         for (line, problem) in [
             ("", "no command; see ctl --help"),
-            ("dance", "dance: no such command; expected one of status, players,"),
+            ("dance", "dance: no such command; expected one of status, nodes,"),
             ("player", "player: expected an id"),
             ("player x", "x: expected a player's id"),
             ("kick", "kick: expected an id or --address"),

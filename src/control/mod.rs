@@ -4,6 +4,7 @@
 //! `{"version":1,"result":{...}}` or `{"version":1,"error":"..."}`. `pixi-game-server ctl` ([`ctl`]) speaks it.
 
 pub mod ctl;
+mod group;
 mod table;
 
 use std::net::IpAddr;
@@ -26,6 +27,8 @@ pub const KICK_CODE: u16 = 1008;
 pub enum Command {
     /// What the server is doing.
     Status {},
+    /// The nodes of the world with their load, by their last heartbeats.
+    Nodes {},
     /// The players, sorted.
     Players {
         /// The order.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use pixi_game_server::cluster::message::{Body, Changes, Header, Heartbeat, encode};
+use pixi_game_server::cluster::status::Status;
 use pixi_game_server::limits::{BUS_MESSAGE_BYTES_MAX, GHOST_SLOTS_MAX, IDS_LEAD_MAX, LEASE_IDS};
 use pixi_game_server::world::{GhostUpdate, Position, Vector};
 
@@ -20,7 +21,15 @@ fn message(sequence: u64, body: &Body) -> Vec<u8> {
 }
 
 fn beat(ids_end: u32) -> Vec<u8> {
-    message(1, &Body::Heartbeat(Heartbeat { name: "forger".to_owned(), ids_end, players: u32::MAX }))
+    message(
+        1,
+        &Body::Heartbeat(Heartbeat {
+            name: "forger".to_owned(),
+            ids_end,
+            players: u32::MAX,
+            status: Status::default(),
+        }),
+    )
 }
 
 fn ghost(id: u32) -> GhostUpdate {

@@ -209,7 +209,7 @@ fn incompatible_nodes_are_ignored_and_logged_once() {
     }
     wait_until("many refusals", || cluster(&server, "bus_refused_total") > 12);
     for line in [
-        "a node with message format version 7 instead of 2",
+        "a node with message format version 7 instead of 3",
         "malformed message",
         "a node whose world is 1000 by 2000 units instead of 2000 by 2000",
     ] {

@@ -3,6 +3,7 @@
 use game_client::Vector;
 use pixi_game_server::cluster::authentication::Authenticator;
 use pixi_game_server::cluster::message::{Body, Header, Heartbeat, encode};
+use pixi_game_server::cluster::status::Status;
 use pixi_game_server::ops::secret::Secret;
 
 use super::redis::Redis;
@@ -23,7 +24,7 @@ fn two_with_secret(redis: &Redis) -> [Server; 2] {
 }
 
 fn beat(sent_us: u64) -> Vec<u8> {
-    let beat = Heartbeat { name: "forged".to_owned(), ids_end: 0, players: 7 };
+    let beat = Heartbeat { name: "forged".to_owned(), ids_end: 0, players: 7, status: Status::default() };
     encode(&Header { world: (2_000, 2_000), node: 0xf0f0, sequence: 1, sent_us }, &Body::Heartbeat(beat))
 }
 

@@ -31,12 +31,14 @@ fn exported() -> (String, Json) {
 /// The values of a JSON object by key; members of `connections` and `cluster` by their path.
 fn by_key(json: &Json) -> Vec<(String, &Json)> {
     let object = json.as_object().expect("an object").iter();
-    let values = object.flat_map(|(key, value)| match (key.as_str(), value) {
-        ("connections" | "cluster", Json::Object(members)) => {
-            members.iter().map(|(member, value)| (format!("{key}.{member}"), value)).collect()
-        }
-        _ => vec![(key.clone(), value)],
-    });
+    // The other nodes are described as a whole.
+    let values =
+        object.filter(|(key, _)| *key != "nodes").flat_map(|(key, value)| match (key.as_str(), value) {
+            ("connections" | "cluster", Json::Object(members)) => {
+                members.iter().map(|(member, value)| (format!("{key}.{member}"), value)).collect()
+            }
+            _ => vec![(key.clone(), value)],
+        });
     values.collect()
 }
 

@@ -1,6 +1,7 @@
 //! A forger that can write to the bus: derives each false message from an overheard one.
 
 use pixi_game_server::cluster::message::{Body, Changes, Heartbeat, decode, encode};
+use pixi_game_server::cluster::status::Status;
 use pixi_game_server::world::{GhostUpdate, Position, Vector};
 
 use super::machine::random::Random;
@@ -27,6 +28,7 @@ pub fn forge(overheard: &[u8], ids: &[u32], nodes: u64, random: &mut Random) -> 
             name: "forged".to_owned(),
             ids_end: any_id(ids, random),
             players: u32::MAX,
+            status: Status::default(),
         }),
         _ => lie_about_players(body, ids, random),
     };

@@ -3,7 +3,10 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::admission::Network;
+use crate::admission::port_group::Listening;
 use crate::auth::AccountHash;
+use crate::cluster::status::Figures;
 use crate::world::ReconciliationBudget;
 use proptest::prelude::*;
 
@@ -44,6 +47,25 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn status()(
+        port_group: u64, listening in 0usize..3, is_admitting: bool, uptime_seconds: u64,
+        loop_busy_ratio in 0.0f64..1.0, addresses in proptest::collection::vec((any::<u64>(), any::<u32>()), 0..=64),
+    ) -> Status {
+        let network = |bits: u64| match u32::try_from(bits >> 31) {
+            Ok(_) if bits.is_multiple_of(2) => Network::V4(bits as u32),
+            _ => Network::V6(bits),
+        };
+        Status {
+            port_group,
+            listening: Listening::ALL[listening],
+            is_admitting,
+            figures: Figures { uptime_seconds, loop_busy_ratio, ..Figures::default() },
+            addresses: addresses.into_iter().map(|(bits, players)| (network(bits), players)).collect(),
+        }
+    }
+}
+
 fn body() -> impl Strategy<Value = Body> {
     let players = || proptest::collection::vec(ghost_update(), 0..20);
     let moved = proptest::collection::vec((any::<u32>(), ghost_update()), 0..20);
@@ -53,8 +75,11 @@ fn body() -> impl Strategy<Value = Body> {
             Body::Changes(Changes { region, left, moved, updated })
         }),
         (any::<u32>(), players()).prop_map(|(region, players)| Body::Snapshot { region, players }),
-        ("[a-z0-9-]{0,20}", any::<u32>(), any::<u32>())
-            .prop_map(|(name, ids_end, players)| Body::Heartbeat(Heartbeat { name, ids_end, players })),
+        ("[a-z0-9-]{0,20}", any::<u32>(), any::<u32>(), status()).prop_map(
+            |(name, ids_end, players, status)| {
+                Body::Heartbeat(Heartbeat { name, ids_end, players, status })
+            }
+        ),
         Just(Body::Shutdown),
         ids().prop_map(Body::SnapshotRequest),
         (any::<u128>(), any::<u64>())

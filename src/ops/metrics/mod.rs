@@ -8,6 +8,7 @@ mod render;
 mod window;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 pub use labels::{Closed, Counters, FrameOut, Kind, ProtocolViolation, Reconnect, Refused, Truncation};
 pub use render::{Format, health_json, render};
@@ -30,6 +31,9 @@ macro_rules! value {
     };
     ([$label:ident], $value:expr) => {
         Value::Labelled($label::LABEL, $value.iter().collect())
+    };
+    (Info, $value:expr) => {
+        Value::Info("version", $value.to_owned())
     };
     ($kind:ident, $value:expr) => {
         Value::$kind($value)
@@ -70,13 +74,17 @@ macro_rules! metrics {
         }
 
         /// Measurements the event loop takes for each rendering.
-        #[derive(Clone, Copy, Debug, Default)]
+        #[derive(Clone, Debug, Default)]
         pub struct Gauges {
             $($(#[doc = $help] pub $gauge: field!($kind),)?)+
             /// Configured values of several of these gauges.
             pub configured: Configured,
             /// Measurements of the cluster, with `CLUSTER_URL`.
             pub cluster: Option<ClusterGauges>,
+            /// Name of this node, with `CLUSTER_URL`.
+            pub node: Option<String>,
+            /// All nodes of the world with their load, for JSON.
+            pub nodes: Option<Json>,
         }
 
         /// Configured values of the gauges with the same names, for alert thresholds that fit every configuration.
@@ -213,7 +221,7 @@ metrics! {
     /// Maximum number of players in the world.
     configured.players_max: Gauge;
     /// Version of the server.
-    const VERSION: Version = "build_info";
+    const VERSION: Info = "build_info";
 
     // Connections and counters with labels.
     /// HTTP responses that ended before their last byte.

@@ -35,17 +35,27 @@ impl Format {
     }
 }
 
-/// Renders the body of `/health`.
-pub fn health_json(status: &str, uptime_s: u64, players: u64, cluster: Option<&str>) -> String {
-    let cluster = cluster.map_or(String::new(), |cluster| format!(r#","cluster":"{cluster}""#));
+/// Renders the body of `/health`, with the name of the node and the state of its cluster if there is one.
+pub fn health_json(status: &str, uptime_s: u64, players: u64, cluster: Option<(&str, &str)>) -> String {
+    let cluster =
+        cluster.map_or(String::new(), |(node, cluster)| format!(r#","node":"{node}","cluster":"{cluster}""#));
     format!(r#"{{"status":"{status}","uptime_seconds":{uptime_s},"players":{players}{cluster}}}"#)
 }
 
 /// Renders the body of `/metrics`.
 pub fn render(metrics: &Metrics, gauges: &Gauges, format: Format) -> String {
-    let described = describe(metrics, gauges);
+    let mut described = describe(metrics, gauges);
+    if let (Some(node), false) = (&gauges.node, format == Format::Json) {
+        let help = " Name of this node in its world.";
+        described.push(Metric {
+            key: "node",
+            name: Some("node_info"),
+            help,
+            value: Info("node", node.clone()),
+        });
+    }
     match format {
-        Format::Json => render_json(&described),
+        Format::Json => render_json(&described, gauges),
         Format::Prometheus => render_text(&described, false),
         Format::OpenMetrics => render_text(&described, true),
     }
@@ -71,10 +81,10 @@ pub(super) enum Value<'a> {
     Labelled(&'static str, Vec<(&'static str, u64)>),
     /// Durations: nanoseconds in JSON, seconds in Prometheus.
     Histogram(&'a Histogram),
-    /// A label of this value; the number is 1.
-    Version(&'static str),
+    /// A label and its value; the number is 1.
+    Info(&'static str, String),
 }
-use Value::{Counter, Float, Gauge, Labelled, Version};
+use Value::{Counter, Float, Gauge, Info, Labelled};
 
 impl Metric<'_> {
     /// Returns the Prometheus name. By convention it spells out base units, and the name of a counter ends in `_total`.
@@ -92,7 +102,7 @@ impl Metric<'_> {
     }
 }
 
-fn render_json(described: &[Metric]) -> String {
+fn render_json(described: &[Metric], gauges: &Gauges) -> String {
     let mut root = Map::new();
     for metric in described {
         match metric.key.split_once('.') {
@@ -105,6 +115,8 @@ fn render_json(described: &[Metric]) -> String {
             }
         }
     }
+    root.extend(gauges.node.iter().map(|node| ("node".to_owned(), json!(node))));
+    root.extend(gauges.nodes.iter().map(|nodes| ("nodes".to_owned(), nodes.clone())));
     Json::Object(root).to_string()
 }
 
@@ -114,7 +126,7 @@ fn json_value(value: &Value) -> Json {
         // More than four decimals would be noise.
         Float(value) => json!((value * 1e4).round() / 1e4),
         Labelled(_, counts) => counts.iter().map(|&(name, count)| (name, count)).collect(),
-        Version(version) => json!({ "version": version }),
+        Info(label, value) => json!({ *label: value }),
         Value::Histogram(histogram) => {
             let buckets: Json = histogram.cumulative().map(|(ns, count)| (ns.to_string(), count)).collect();
             json!({ "le_ns": buckets, "count": histogram.count(), "sum_ns": histogram.sum_ns() })
@@ -139,8 +151,8 @@ fn write_metric(out: &mut String, metric: &Metric, open_metrics: bool) -> fmt::R
     // OpenMetrics names a family without the suffix of its samples.
     let (kind, suffix) = match &metric.value {
         Counter(_) | Labelled(..) => ("counter", "_total"),
-        Version(_) if open_metrics => ("info", "_info"),
-        Gauge(_) | Float(_) | Version(_) => ("gauge", ""),
+        Info(..) if open_metrics => ("info", "_info"),
+        Gauge(_) | Float(_) | Info(..) => ("gauge", ""),
         Value::Histogram(_) => ("histogram", ""),
     };
     let family = name.strip_suffix(suffix).filter(|_| open_metrics).unwrap_or(&name);
@@ -149,7 +161,7 @@ fn write_metric(out: &mut String, metric: &Metric, open_metrics: bool) -> fmt::R
     match &metric.value {
         Counter(count) | Gauge(count) => writeln!(out, "{name} {}", metric.scale(*count)),
         Float(value) => writeln!(out, "{name} {value}"),
-        Version(version) => writeln!(out, "{name}{{version=\"{version}\"}} 1"),
+        Info(label, value) => writeln!(out, "{name}{{{label}=\"{value}\"}} 1"),
         Labelled(label, counts) => counts
             .iter()
             .try_for_each(|(value, count)| writeln!(out, "{name}{{{label}=\"{value}\"}} {count}")),

@@ -41,13 +41,15 @@ struct Backlog {
     ready: bool,
     /// No accept before this time, in milliseconds of the loop's clock.
     paused_until_ms: u64,
+    /// The socket does not listen: an accept would fail.
+    is_closed: bool,
 }
 
 impl Backlog {
-    const NEW: Self = Self { ready: true, paused_until_ms: 0 };
+    const NEW: Self = Self { ready: true, paused_until_ms: 0, is_closed: false };
 
     fn is_ready(&self, now_ms: u64) -> bool {
-        self.ready && now_ms >= self.paused_until_ms
+        self.ready && !self.is_closed && now_ms >= self.paused_until_ms
     }
 }
 
@@ -63,6 +65,17 @@ impl Listeners {
     pub(super) fn new(has_admin: bool) -> Self {
         let admin = has_admin.then_some(Backlog::NEW);
         Self { public: Backlog::NEW, admin, alternation: Alternation::default(), log_exhaustion_at_ms: 0 }
+    }
+
+    /// Whether the public socket listens.
+    pub(super) fn is_listening(&self) -> bool {
+        !self.public.is_closed
+    }
+
+    /// Records whether the public socket listens.
+    pub(super) fn set_listening(&mut self, listens: bool) {
+        self.public.is_closed = !listens;
+        self.public.ready = listens;
     }
 
     fn at(&self, listener: Listener) -> Option<&Backlog> {
@@ -134,6 +147,19 @@ pub(super) fn accept_next<S: System>(core: &mut Core<S>, slice: &mut HttpSlice) 
             Accepted::NoMemory(error) => pause(core, listener, &error),
         }
         return true;
+    }
+    false
+}
+
+/// Accepts up to `most` connections that wait at the public listener. Returns whether none waits any more.
+pub(super) fn accept_waiting<S: System>(core: &mut Core<S>, most: usize) -> bool {
+    for _ in 0..most {
+        match accept(core, Listener::Public) {
+            Accepted::Connection(stream, peer) => admit(core, stream, peer, Listener::Public),
+            Accepted::None => return true,
+            Accepted::Aborted => {}
+            Accepted::NoDescriptor(_) | Accepted::NoMemory(_) => return false,
+        }
     }
     false
 }

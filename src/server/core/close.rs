@@ -4,7 +4,7 @@ use super::connection::{ConnectionClass, Phase};
 use super::deadlines::{Deadlines, Overdue};
 use super::system::{Socket as _, System};
 use super::table::Token;
-use super::{Core, accept, cluster, http_slice, player, reconnect, takeover};
+use super::{Core, accept, cluster, http_slice, player, port_group, reconnect, takeover};
 use crate::limits::CLOSE_TIMEOUT_MS;
 use crate::ops::metrics::{Closed, FrameOut, Refused};
 use crate::wire::websocket::Code;
@@ -143,6 +143,7 @@ pub(super) fn drain<S: System>(core: &mut Core<S>) {
     for token in core.connections.table.tokens() {
         close_player(core, token, Code::GoingAway, "the server is shutting down", Closed::Shutdown);
     }
+    port_group::stop_listening(core);
     cluster::leave_cluster(core);
 }
 

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::port_group::PortGroup;
 use super::system::System;
-use super::{Core, close, control, takeover};
+use super::{Core, close, control, port_group, takeover};
 use crate::cluster::bus::Bus;
 use crate::cluster::link::{Command, LinkEvent};
 use crate::cluster::message::{NodeId, SessionOutcome};
@@ -23,7 +24,7 @@ use crate::wire::websocket::Code;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "", deserialize = "B: Default"))]
 pub struct Cluster<B> {
-    node: Node,
+    pub(super) node: Node,
     #[serde(skip)]
     link: B,
     health: Health,
@@ -35,6 +36,7 @@ pub struct Cluster<B> {
     outgoing: Vec<Outgoing>,
     /// Sessions to query at the end of this turn.
     fetches: Vec<SessionToken>,
+    pub(super) port_group: PortGroup,
 }
 
 /// Whether the bus connects this node with others. Times are in milliseconds of the loop's clock.
@@ -60,8 +62,8 @@ struct Intake {
 }
 
 impl<B: Bus> Cluster<B> {
-    /// Creates the membership of a node that has joined the bus.
-    pub fn new(node: Node, link: B) -> Self {
+    /// Creates the membership of a node that has joined the bus. `port_group` is that of [`Status`](crate::cluster::status::Status).
+    pub fn new(node: Node, link: B, port_group: u64) -> Self {
         Self {
             node,
             link,
@@ -71,16 +73,20 @@ impl<B: Bus> Cluster<B> {
             lease_due_ms: 0,
             outgoing: Vec::new(),
             fetches: Vec::new(),
+            port_group: PortGroup::default().with_id(port_group),
         }
     }
 
     /// Continues the membership of another process with this link. Its first connection counts as a new one, so peers are
     /// asked for everything again.
     pub(super) fn continue_from(self, image: Cluster<()>) -> Self {
-        let Cluster { node, health, intake, round_due_ms, lease_due_ms, outgoing, fetches, .. } = image;
-        let health = Health { generation: u64::MAX, ..health };
+        let Cluster {
+            node, health, intake, round_due_ms, lease_due_ms, outgoing, fetches, port_group, ..
+        } = image;
+        let (link, health) = (self.link, Health { generation: u64::MAX, ..health });
+        let port_group = port_group.with_id(self.port_group.id());
         let cluster =
-            Self { node, link: self.link, health, intake, round_due_ms, lease_due_ms, outgoing, fetches };
+            Self { node, link, health, intake, round_due_ms, lease_due_ms, outgoing, fetches, port_group };
         cluster.subscribe();
         cluster
     }
@@ -216,6 +222,7 @@ pub(super) fn publish_to_bus<S: System>(core: &mut Core<S>) {
     if core.cluster.is_none() {
         return;
     }
+    port_group::update(core);
     let (now, is_draining) = (bus_now(core), core.is_draining());
     let Some(cluster) = &mut core.cluster else { return };
     let mut out = std::mem::take(&mut cluster.outgoing);
@@ -230,16 +237,20 @@ pub(super) fn publish_to_bus<S: System>(core: &mut Core<S>) {
         if is_other {
             cluster.subscribe();
         }
+        let status = port_group::due_status(core, now);
+        let Some(cluster) = &mut core.cluster else { return };
         // A node that has announced its shutdown publishes nothing more.
         if cluster.is_up() && !is_draining {
-            core.engine.publish(&mut cluster.node, now, &mut out);
+            core.engine.publish(&mut cluster.node, status, now, &mut out);
             if core.config.cluster_secret.is_some() {
                 let decisions = || core.operations.bans.decisions().to_vec();
                 cluster.node.publish_bans(decisions, now, &mut out);
             }
         }
     }
-    cluster.outgoing = out;
+    if let Some(cluster) = &mut core.cluster {
+        cluster.outgoing = out;
+    }
 }
 
 /// Hands queued messages, session writes and session queries to the link. Called once per iteration.
@@ -296,6 +307,16 @@ pub(super) fn leave_cluster<S: System>(core: &mut Core<S>) {
     flush_bus(core);
 }
 
+/// Returns the players of other processes that share the port.
+pub(super) fn players_elsewhere<S: System>(core: &Core<S>) -> usize {
+    core.cluster.as_ref().map_or(0, |cluster| cluster.port_group.players_elsewhere())
+}
+
+/// Returns the number of processes that share the port, this one included.
+pub(super) fn processes<S: System>(core: &Core<S>) -> u32 {
+    core.cluster.as_ref().map_or(1, |cluster| cluster.port_group.processes())
+}
+
 /// Whether an id is left for a new player.
 pub(super) fn has_ids<S: System>(core: &Core<S>) -> bool {
     core.engine.world().ids_left() > 0
@@ -311,7 +332,7 @@ pub(super) fn cluster_gauges<S: System>(core: &Core<S>, cluster: &Cluster<S::Bus
     ClusterGauges {
         is_up: cluster.is_healthy(core.clock.uptime_ms()),
         peers: remote.peers().count() as u64,
-        peer_players: remote.peers().map(|peer| u64::from(peer.players)).sum(),
+        peer_players: remote.peers().map(|(_, peer)| u64::from(peer.players)).sum(),
         ghosts: core.engine.world().ghosts() as u64,
         regions: remote.subscriptions().len() as u64,
         resyncs_total: remote.resyncs(),

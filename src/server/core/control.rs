@@ -11,7 +11,7 @@ use super::peer_address::PeerAddresses;
 use super::system::System;
 use super::table::Token;
 use super::trace::Trace;
-use super::{Core, close, cluster, reload};
+use super::{Core, close, cluster, port_group, reload};
 use crate::control::{Command, Network, Sort};
 use crate::limits::LIST_CONNECTIONS_PER_TURN;
 use crate::ops::metrics::Closed;
@@ -82,6 +82,7 @@ pub(super) fn execute<S: System>(core: &mut Core<S>, command: Command, uid: u32)
             return Ok(Progress::Trace(json!({ "following": id }), token));
         }
         Command::Status {} => status(core, now_ms, now_s),
+        Command::Nodes {} => json!({ "nodes": port_group::nodes_for_operators(core) }),
         Command::Player { id } => player(core, id)?,
         Command::Bans {} => bans(core, now_s),
         Command::Kick { id, address, code, reason } => {
@@ -162,7 +163,7 @@ fn status<S: System>(core: &Core<S>, now_ms: u64, now_s: u64) -> Json {
         "governor_level": core.engine.governor.level(),
         "max_visible": core.engine.viewers().settings().max_visible,
         "bans": core.operations.bans.in_force(now_s).count(),
-        "node": core.node().map(|node| node.id().to_string()),
+        "node": core.node().map(crate::cluster::Node::name),
     })
 }
 

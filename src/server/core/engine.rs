@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::rate::{RateLimit, Verdict};
 use crate::cluster::region::{RegionGrid, RegionSet};
+use crate::cluster::status::Status;
 use crate::cluster::{Node, Now, Outgoing, Received};
 use crate::config::Config;
 use crate::limits::{INTEREST_UPDATE_RATE_HZ, REGION_MARGIN};
@@ -167,8 +168,8 @@ impl Engine {
     }
 
     /// Appends the messages for other nodes that are due, as of the last tick.
-    pub fn publish(&self, node: &mut Node, now: Now, out: &mut Vec<Outgoing>) {
-        node.publish_due(self.world(), now, out);
+    pub fn publish(&self, node: &mut Node, status: Option<Status>, now: Now, out: &mut Vec<Outgoing>) {
+        node.publish_due(self.world(), status, now, out);
     }
 
     /// Expires silent nodes, and updates due subscriptions. Returns whether these changed, and the expired names.

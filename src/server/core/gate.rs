@@ -65,10 +65,10 @@ impl Gate {
     }
 
     /// Continues in another process, which holds no reserve descriptors yet.
-    pub fn resume(&mut self, config: &Config, capacity: Capacity) {
+    pub fn resume(&mut self, config: &Config, processes: u32, capacity: Capacity) {
         self.listeners.resume();
         self.reserve_descriptors.resume();
-        self.peer_addresses.resume(config);
+        self.peer_addresses.resume(config, processes);
         self.set_capacity(capacity);
     }
 

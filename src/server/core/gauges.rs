@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::system::System;
-use super::{Core, cluster};
+use super::{Core, cluster, port_group};
 use crate::ops::metrics::{Configured, Gauges};
 use crate::replication::flush_interval;
 use crate::replication::pool::Pool;
@@ -27,6 +27,8 @@ pub(super) fn gauges<S: System>(core: &Core<S>, pool: &Pool) -> Gauges {
         static_bytes: core.site.assets.bytes(),
         configured: configured(core),
         cluster: core.cluster.as_ref().map(|cluster| cluster::cluster_gauges(core, cluster)),
+        node: core.node().map(|node| node.name().to_owned()),
+        nodes: port_group::nodes(core),
         resumes_remembered: core.sessions.store.disconnected_count() as u64,
         resume_store_failures_total: core.sessions.store.failures()
             + core.cluster.as_ref().map_or(0, Cluster::refusals),

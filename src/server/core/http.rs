@@ -189,7 +189,8 @@ fn answer_health<S: System>(core: &mut Core<S>, token: Token, request: &Request)
         "healthy"
     };
     let is_healthy = |cluster: &Cluster<S::Bus>| cluster.is_healthy(core.clock.uptime_ms());
-    let cluster = core.cluster.as_ref().map(|cluster| if is_healthy(cluster) { "ok" } else { "degraded" });
+    let state_of = |cluster| if is_healthy(cluster) { "ok" } else { "degraded" };
+    let cluster = core.cluster.as_ref().map(|cluster| (cluster.node.name(), state_of(cluster)));
     let body = health_json(state, core.clock.uptime_ms() / 1000, core.engine.players() as u64, cluster);
     let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
     respond(core, token, &dynamic(request, status, "application/json", &body));
@@ -342,8 +343,11 @@ pub(super) fn refusal_reason<S: System>(
     }
 }
 
+/// Whether this process can hold no further player, or all processes of the port together have as many as configured.
 fn is_full<S: System>(core: &Core<S>) -> bool {
-    core.engine.players() >= core.config.max_connections
+    let (players, elsewhere) = (core.engine.players(), cluster::players_elsewhere(core));
+    players >= core.config.max_connections
+        || players + elsewhere >= core.lifecycle.reload.configured().max_connections
 }
 
 /// Refuses a connection for lack of capacity.

@@ -33,7 +33,7 @@ use super::site::Site;
 use super::system::System;
 use super::table::Token;
 use super::tick::Schedule;
-use super::{Core, flush};
+use super::{Core, cluster, flush};
 use crate::cluster::message::NodeId;
 use crate::config::Config;
 use crate::limits;
@@ -299,7 +299,8 @@ pub fn resume<S: System>(
     };
     core.metrics.takeovers_total += 1;
     core.system.continue_cpu_time(image.cpu_ns);
-    core.gate.resume(&core.config, capacity);
+    let processes = cluster::processes(&core);
+    core.gate.resume(&core.config, processes, capacity);
     core.gate.reserve_descriptors.refill(0, || core.system.hold_descriptor());
     core.sessions.store.continue_with(sessions);
     core.engine.resume(&core.config);

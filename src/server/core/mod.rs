@@ -27,7 +27,7 @@
 //!
 //! An owner decides; the flows across owners are functions, and perform what the owners decide: [`accept`], [`player`] with
 //! [`input`] and [`deferred`], [`flush`] (ticks and rounds), [`http`] with [`http_slice`], [`routes`] and [`authentication`],
-//! [`reconnect`] and [`takeover`], [`close`] with [`deadlines`], [`reload`], [`report`] and [`control`]. Another process continues
+//! [`reconnect`] and [`takeover`], [`close`] with [`deadlines`], [`port_group`], [`reload`], [`report`] and [`control`]. Another process continues
 //! from an [`image`].
 
 mod accept;
@@ -65,6 +65,7 @@ pub mod outbox;
 mod pages;
 mod peer_address;
 mod player;
+mod port_group;
 mod reconnect;
 mod reload;
 mod replies;

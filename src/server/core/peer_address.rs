@@ -12,7 +12,7 @@
 //! may send a header without an address (`UNKNOWN`): the server's own health check needs no proxy.
 
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::connection::Phase;
@@ -22,6 +22,7 @@ use super::table::index_of;
 use super::{Core, accept, close, http};
 use crate::admission::buckets::{Buckets, Rate, RateExceeded};
 use crate::admission::limiter::{AddressLimiter, AddressLimits, Permit, Refusal, TakeoverPermit};
+use crate::admission::port_group::part_of;
 use crate::admission::trust::TrustedProxies;
 use crate::admission::{Client, Network};
 use crate::config::{
@@ -69,6 +70,8 @@ pub(super) struct PeerAddresses {
     requests: Buckets,
     /// Maximum number of non-player connections of one address; `None` is the default, with loopback exempt.
     http_conns_per_ip: Option<u32>,
+    /// Processes that share the port, this one included.
+    processes: u32,
     /// By index in the connection table. Kept outside the table, since no player message needs it.
     by_index: Vec<PeerAddress>,
     /// Connections whose PROXY header reports TLS.
@@ -80,32 +83,44 @@ impl PeerAddresses {
         Self {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
-            limiter: AddressLimiter::new(limits_of(config), seed),
-            http_rate: http_rate_of(config),
+            limiter: AddressLimiter::new(limits_of(config, 1), seed),
+            http_rate: http_rate_of(config, 1),
             requests: Buckets::new(seed),
             http_conns_per_ip: config.http_conns_per_ip,
+            processes: 1,
             by_index: Vec::new(),
             tls: HashSet::new(),
         }
     }
 
     /// Continues in another process, with its configuration.
-    pub(super) fn resume(&mut self, config: &Config) {
+    pub(super) fn resume(&mut self, config: &Config, processes: u32) {
         self.trusted = TrustedProxies::new(config.trusted_proxies.clone());
         self.proxy_protocol = config.proxy_protocol;
-        self.reconfigure(config);
+        self.reconfigure(config, processes);
     }
 
-    /// Applies the limits of a reloaded configuration.
-    pub(super) fn reconfigure(&mut self, config: &Config) {
-        self.limiter.set_limits(limits_of(config));
-        self.http_rate = http_rate_of(config);
+    /// Applies the limits of a configuration, for one of several processes that share the port.
+    pub(super) fn reconfigure(&mut self, config: &Config, processes: u32) {
+        self.limiter.set_limits(limits_of(config, processes));
+        self.http_rate = http_rate_of(config, processes);
         self.http_conns_per_ip = config.http_conns_per_ip;
+        self.processes = processes;
+    }
+
+    /// Sets the players of addresses on other processes that share the port.
+    pub(super) fn set_elsewhere(&mut self, players: HashMap<Network, u32>) {
+        self.limiter.set_elsewhere(players);
+    }
+
+    /// Returns the addresses with most players of this process, and their number: up to `most`.
+    pub(super) fn most_held(&self, most: usize) -> Vec<(Network, u32)> {
+        self.limiter.most_held(most)
     }
 
     /// Returns the maximum number of non-player connections of one address; 0 is unlimited.
     pub(super) fn http_connections_max(&self) -> usize {
-        self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT) as usize
+        part_of(self.http_conns_per_ip.unwrap_or(HTTP_CONNS_PER_IP_DEFAULT), self.processes) as usize
     }
 
     /// Returns the number of addresses with players.
@@ -336,22 +351,23 @@ impl PeerAddresses {
     }
 }
 
-fn limits_of(config: &Config) -> AddressLimits {
+/// Returns the limits of players by address. Their number is that of all processes, and the rate a part of it.
+fn limits_of(config: &Config, processes: u32) -> AddressLimits {
     AddressLimits {
         connections_max: config.max_conns_per_ip.unwrap_or(MAX_CONNS_PER_IP_DEFAULT),
         exempts_loopback: config.max_conns_per_ip.is_none(),
         rate: Rate {
-            per_s: config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT),
-            burst: config.ip_conn_burst,
+            per_s: part_of(config.ip_conn_rate.unwrap_or(IP_CONN_RATE_DEFAULT), processes),
+            burst: part_of(config.ip_conn_burst, processes),
             exempts_loopback: config.ip_conn_rate.is_none(),
         },
     }
 }
 
-fn http_rate_of(config: &Config) -> Rate {
+fn http_rate_of(config: &Config, processes: u32) -> Rate {
     Rate {
-        per_s: config.http_rate.unwrap_or(HTTP_RATE_DEFAULT),
-        burst: config.http_burst,
+        per_s: part_of(config.http_rate.unwrap_or(HTTP_RATE_DEFAULT), processes),
+        burst: part_of(config.http_burst, processes),
         exempts_loopback: config.http_rate.is_none(),
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Core;
+use super::cluster;
 use super::routes::log_shadowed_files;
 use super::system::System;
 use crate::config::{Config, Reloaded};
@@ -21,6 +22,11 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn new(configured: Config) -> Self {
         Self { configured, is_pending: false, is_requested_again: false }
+    }
+
+    /// Returns the configuration as given, before it is limited to the available descriptors.
+    pub fn configured(&self) -> &Config {
+        &self.configured
     }
 
     /// Whether a reload is in progress.
@@ -111,7 +117,7 @@ fn apply_settings<S: System>(core: &mut Core<S>, config: Config) {
         core.config.max_connections = room.players;
         core.gate.set_capacity(room);
     }
-    core.gate.peer_addresses.reconfigure(&core.config);
+    core.gate.peer_addresses.reconfigure(&core.config, cluster::processes(core));
     core.engine.reconfigure(&core.config);
     core.sessions.store.set_ttl(core.config.resume_ttl_s);
     log::set_max_level(core.config.log_level);

@@ -103,6 +103,12 @@ pub trait System: Debug {
     /// Accepts the next connection. A listener that does not exist has none.
     fn accept(&mut self, listener: Listener) -> Accepted<Self::Socket>;
 
+    /// Stops listening at the public address, or listens again.
+    ///
+    /// # Errors
+    /// Another process listens there without sharing the port.
+    fn set_listening(&mut self, listens: bool) -> io::Result<()>;
+
     /// Starts reporting the readiness of a socket under this token.
     ///
     /// # Errors

@@ -128,6 +128,11 @@ impl System for Linux {
         }
     }
 
+    fn set_listening(&mut self, listens: bool) -> io::Result<()> {
+        let change = if listens { os::listen_again } else { os::stop_listening };
+        change(&self.public)
+    }
+
     fn register(&mut self, socket: &mut TcpSocket, token: Token) -> io::Result<()> {
         // Fails only if the peer has disconnected, which the first read reports.
         let _ = socket.stream().set_nodelay(true);

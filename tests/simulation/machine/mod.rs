@@ -148,6 +148,10 @@ impl System for Machine {
         Usage { cpu_ns: self.cpu_ns.get(), ..Usage::default() }
     }
 
+    fn set_listening(&mut self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
     fn admin_port(&self) -> Option<u16> {
         None
     }
@@ -259,7 +263,7 @@ impl Host {
         let sessions = Sessions::for_cluster(config.resume_ttl_s);
         let spare = bus.reconnect();
         let mut host =
-            Self::with(Machine::new(seed), config, capacity, sessions, Some(Cluster::new(node, bus)));
+            Self::with(Machine::new(seed), config, capacity, sessions, Some(Cluster::new(node, bus, 0)));
         host.bus = Some(spare);
         host
     }
@@ -314,7 +318,7 @@ impl Host {
         let bus = self.bus.take();
         let sessions = if bus.is_some() { Sessions::for_cluster(ttl_s) } else { Sessions::new(ttl_s, None) };
         self.bus = bus.as_ref().map(SimulatedBus::reconnect);
-        let cluster = bus.map(|bus| Cluster::new(Node::new(0, String::new(), world), bus));
+        let cluster = bus.map(|bus| Cluster::new(Node::new(0, String::new(), world), bus, 0));
         let parts = (image.as_slice(), sockets);
         self.core = image::resume(machine, config, capacity, Assets::default(), sessions, cluster, parts)
             .expect("the image is whole");

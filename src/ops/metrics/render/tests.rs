@@ -192,6 +192,7 @@ fn health_is_exact() {
         health_json("draining", 0, 0, None),
         r#"{"status":"draining","uptime_seconds":0,"players":0}"#
     );
-    let clustered = r#"{"status":"healthy","uptime_seconds":0,"players":0,"cluster":"degraded"}"#;
-    assert_eq!(health_json("healthy", 0, 0, Some("degraded")), clustered);
+    let clustered =
+        r#"{"status":"healthy","uptime_seconds":0,"players":0,"node":"one","cluster":"degraded"}"#;
+    assert_eq!(health_json("healthy", 0, 0, Some(("one", "degraded"))), clustered);
 }
