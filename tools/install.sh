@@ -37,7 +37,12 @@ each_file() {
     each_file_of "$1" pixi-game-server pixi-game-server
     each_file_of "$1" pixi-game-ops pixi-game-ops
     each_file_of "$1" loadtest pixi-game-loadtest
-    "$1" "$target/manual/pixi-game-server.service" 644 "$PREFIX/lib/systemd/system/pixi-game-server.service"
+    for unit in pixi-game-server.service pixi-game-server@.service; do
+        "$1" "$target/manual/$unit" 644 "$PREFIX/lib/systemd/system/$unit"
+    done
+    for unit in pixi-game-server.target pixi-game-server.slice; do
+        "$1" "deploy/$unit" 644 "$PREFIX/lib/systemd/system/$unit"
+    done
     "$1" deploy/pixi-game-server.sysusers 644 "$PREFIX/lib/sysusers.d/pixi-game-server.conf"
     "$1" deploy/pixi-game-server.logrotate 644 "$SYSCONFDIR/logrotate.d/pixi-game-server"
     for document in README.md README.ru.md CHANGELOG.md SECURITY.md ARCHITECTURE.md LICENSE docs/*.md docs/*.png; do
@@ -58,9 +63,24 @@ remove_former() {
     each_file_of uninstall_file monitor pixi-game-monitor
 }
 
-# Writes the unit with the paths of the program and its settings. Works character by character instead of with sed, so that no
+# Writes the template of several processes: the unit with the head of the other file, and with its lines in place of those of the
+# same name in the same section.
+template() {
+    awk '
+        /^\[/ { section = $0; is_head = 0 }
+        { name = section ($0 ~ /^[A-Za-z]+=/ ? substr($0, 1, index($0, "=")) : "") }
+        FNR == 1 { is_head = 1 }
+        FNR == NR && is_head { print; next }
+        FNR == NR { if (name != section) given[name] = 1; if ($0 != "" && $0 != section) added[section] = added[section] $0 "\n"; next }
+        is_head || name in given { next }
+        { print }
+        $0 == section { printf "%s", added[section] }
+    ' deploy/pixi-game-server@.conf deploy/pixi-game-server.service
+}
+
+# Writes a unit with the paths of the program and its settings. Works character by character instead of with sed, so that no
 # character is special, and quotes a path that systemd would split.
-unit() {
+with_paths() {
     PROGRAM="$PREFIX/bin/pixi-game-server" SETTINGS="$settings" awk '
         function word(text,    at, one, quoted) {
             if (text ~ /^[A-Za-z0-9_.,:@+\/=-]+$/) return text
@@ -70,13 +90,13 @@ unit() {
             }
             return "\"" quoted "\""
         }
-        { command = word(ENVIRON["PROGRAM"]) " --env-file " word(ENVIRON["SETTINGS"]) }
-        /^ExecStart=/ { print "ExecStart=" command; next }
-        /^ExecReload=/ { print "ExecReload=" command " --background-takeover"; next }
-        at = index($0, "/etc/pixi-game-server.env") {
-            $0 = substr($0, 1, at - 1) ENVIRON["SETTINGS"] substr($0, at + length("/etc/pixi-game-server.env"))
+        { at = index($0, "/etc/pixi-game-server.env"); rest = substr($0, at + length("/etc/pixi-game-server.env")) }
+        /^Exec(Start|Reload)=/ {
+            print substr($0, 1, index($0, "=")) word(ENVIRON["PROGRAM"]) " --env-file " word(ENVIRON["SETTINGS"]) rest
+            next
         }
-        { print }' deploy/pixi-game-server.service
+        at { $0 = substr($0, 1, at - 1) ENVIRON["SETTINGS"] rest }
+        { print }'
 }
 
 # Settings may contain secrets: only root may write them and only the service may read them. Earlier installations made them
@@ -99,7 +119,8 @@ protect_settings() {
 }
 
 install_all() {
-    unit >"$target/manual/pixi-game-server.service"
+    with_paths <deploy/pixi-game-server.service >"$target/manual/pixi-game-server.service"
+    template | with_paths >"$target/manual/pixi-game-server@.service"
     each_file install_file
     remove_former
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
@@ -121,7 +142,10 @@ install_all() {
 
 uninstall_all() {
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
-        systemctl disable --now pixi-game-server.service || true
+        systemctl disable --now pixi-game-server.service pixi-game-server.target || true
+        systemctl stop 'pixi-game-server@*.service' || true
+        # All instances.
+        systemctl disable pixi-game-server@.service || true
     fi
     each_file uninstall_file
     remove_former

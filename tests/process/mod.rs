@@ -2,6 +2,7 @@
 //!
 //! - `signals`, `shutdown`: signals, the drain, the exit status
 //! - `fault`, `panics`, `watchdog`: panics and stalls, injected with strace
+//! - `template`: the units of several processes
 //! - `unit`, `sandbox`: the systemd unit and its restrictions
 //! - `reload`: settings and files that change while the server runs
 //! - `log_lines`, `log_file`: the format of the log, its rotation, a full disk
@@ -18,5 +19,6 @@ mod reload;
 mod sandbox;
 mod shutdown;
 mod signals;
+mod template;
 pub mod unit;
 mod watchdog;

@@ -95,9 +95,10 @@ fn the_package_contains_all_files() {
     let mut expected = vec![
         "/etc/logrotate.d/pixi-game-server".to_owned(),
         "/etc/pixi-game-server.env".to_owned(),
-        "/usr/lib/systemd/system/pixi-game-server.service".to_owned(),
         "/usr/lib/sysusers.d/pixi-game-server.conf".to_owned(),
     ];
+    let units = ["server.service", "server@.service", "server.target", "server.slice"];
+    expected.extend(units.map(|unit| format!("/usr/lib/systemd/system/pixi-game-{unit}")));
     for name in PROGRAMS {
         expected.extend([
             format!("/usr/bin/{name}"),
