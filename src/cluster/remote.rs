@@ -12,7 +12,7 @@ use super::status::Status;
 use crate::limits::{
     PEER_REGIONS_MAX, PEER_TIMEOUT_MS, PEERS_MAX, REGION_TIMEOUT_MS, SEQUENCE_HOLD_MS, SHARED_IDS_MAX,
 };
-use crate::world::{GhostUpdate, World};
+use crate::world::{GhostUpdate, Position, World};
 
 /// Peers, ghosts and subscriptions.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct RemoteNodes {
     ids: Ids,
     /// Ids of this node that the last message gave to players of its sender.
     shared_ids: SharedIds,
+    /// Players whose node fell silent, by id, with their last place: for clients that reconnect to this node. At
+    /// [`LOST_PLAYERS_MAX`] further ones are left out, and continue where they were saved last.
+    lost: BTreeMap<u32, Place>,
     /// Upper bound of the regions of all peers: those of the last [`expire`](Self::expire), plus those added since.
     peer_regions: usize,
     /// Snapshots that corrected a region, without the first snapshot of each region.
@@ -94,6 +97,23 @@ impl Ghost {
     }
 }
 
+/// Where a player was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its position.
+    pub position: Position,
+    /// Whether it faced right.
+    pub faces_right: bool,
+    /// Time at which it was lost, in milliseconds of the event loop's clock.
+    lost_ms: u64,
+}
+
+/// Maximum number of players kept of silent nodes: those of three full ones.
+const LOST_PLAYERS_MAX: usize = 64 * 1024;
+
+/// Time for which they are kept, in milliseconds.
+const LOST_PLAYERS_MS: u64 = 60_000;
+
 /// Origin of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin {
@@ -114,6 +134,7 @@ impl RemoteNodes {
             subscriptions,
             peers: BTreeMap::new(),
             ghosts: BTreeMap::new(),
+            lost: BTreeMap::new(),
             ids: Ids::default(),
             shared_ids: SharedIds::new(),
             peer_regions: 0,
@@ -266,7 +287,9 @@ impl RemoteNodes {
         let is_silent = |last_seen_ms: u64, limit_ms: u64| now_ms.saturating_sub(last_seen_ms) > limit_ms;
         let silent = self.peers.iter().filter(|(_, peer)| is_silent(peer.last_seen_ms, PEER_TIMEOUT_MS));
         let gone: Vec<(NodeId, String)> = silent.map(|(&node, peer)| (node, peer.name.clone())).collect();
+        self.lost.retain(|_, place| now_ms - place.lost_ms < LOST_PLAYERS_MS);
         for (node, _) in &gone {
+            self.keep_places(*node, now_ms, world);
             self.remove(*node, world);
         }
         for peer in self.peers.values_mut() {
@@ -280,6 +303,40 @@ impl RemoteNodes {
         }
         self.peer_regions = self.peers.values().map(|peer| peer.regions.len()).sum();
         gone.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Keeps the places of the players of a silent node.
+    fn keep_places(&mut self, node: NodeId, now_ms: u64, world: &World) {
+        for (&id, ghost) in self.ghosts.iter().filter(|(_, ghost)| ghost.node == node) {
+            if self.lost.len() < LOST_PLAYERS_MAX
+                && let Some(place) = self.place_of(ghost, now_ms, world)
+            {
+                self.lost.insert(id, place);
+            }
+        }
+    }
+
+    /// Returns where a player of a silent or lost node was when the node was last heard; `None` if this node did not see it.
+    pub fn last_place(&self, id: u32, now_ms: u64, world: &World) -> Option<Place> {
+        self.ghosts
+            .get(&id)
+            .and_then(|ghost| self.place_of(ghost, now_ms, world))
+            .or_else(|| self.lost.get(&id).copied())
+    }
+
+    /// Returns where a ghost was when its node was last heard: since then it has walked on with its last vector.
+    fn place_of(&self, ghost: &Ghost, now_ms: u64, world: &World) -> Option<Place> {
+        let silent_ms = now_ms.saturating_sub(self.peers.get(&ghost.node)?.last_seen_ms).min(PEER_TIMEOUT_MS);
+        let rules = world.rules();
+        let (position, vector) = (world.position(ghost.slot), world.vector(ghost.slot));
+        let walked = rules.pace.distance(0, rules.pace.ticks(silent_ms as u32) as u32);
+        let back = |at: u16, direction: i8, most: u16| {
+            (i32::from(at) - i32::from(direction) * walked).clamp(0, i32::from(most)) as u16
+        };
+        let (x, y) =
+            (back(position.x, vector.dx(), rules.width), back(position.y, vector.dy(), rules.height));
+        let faces_right = world.is_facing_right(ghost.slot);
+        Some(Place { position: Position { x, y }, faces_right, lost_ms: now_ms })
     }
 
     /// Returns the peer's region if a message about it applies: newer than the last one, about a subscribed region.

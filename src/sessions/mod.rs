@@ -89,8 +89,8 @@ pub struct SessionWrite {
 /// Value stored under a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionEntry {
-    /// The player is in the world; this was its state when it was saved.
-    Active(SavedPlayer),
+    /// The player with this id is in the world; this was its state when it was saved.
+    Active(SavedPlayer, u32),
     /// The player is disconnected; a client that presents the token gets this state.
     Disconnected(SavedPlayer),
     /// The token is a previous one; this is the session's current token, not yet confirmed.
@@ -269,10 +269,10 @@ impl<P: Copy> Sessions<P> {
         self.write(token, SessionEntry::Deleted);
     }
 
-    /// Writes the state of an active player to the backend, so that it survives a crash of the process.
-    pub fn save(&mut self, token: SessionToken, saved: SavedPlayer, now_ms: u64) {
+    /// Writes the state of an active player with this id to the backend, so that it survives a crash of the process.
+    pub fn save(&mut self, token: SessionToken, saved: SavedPlayer, id: u32, now_ms: u64) {
         let saved = self.with_reconnect_age(token, saved, now_ms);
-        self.write(token, SessionEntry::Active(saved));
+        self.write(token, SessionEntry::Active(saved, id));
     }
 
     /// Returns `saved` with the time since this session's last reconnect.
@@ -303,7 +303,9 @@ impl<P: Copy> Sessions<P> {
         for StoredSession { token, entry, age_s } in rows {
             let age_ms = u64::from(age_s) * 1000;
             match entry {
-                SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) if age_ms < self.ttl_ms => {
+                SessionEntry::Active(saved, _) | SessionEntry::Disconnected(saved)
+                    if age_ms < self.ttl_ms =>
+                {
                     // Ages are rounded to seconds. One less is counted, so that the budget does not gain from the rounding.
                     let at_ms = clock_ms(now_ms) - age_ms.saturating_sub(1_000);
                     self.insert_disconnected(token, Disconnected { at_ms, saved, previous: None });

@@ -1,7 +1,7 @@
 //! Reconnecting to another server of the cluster restores a player's position, as on the same server.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use game_client::Vector;
 use nix::sys::signal::Signal;
@@ -12,7 +12,7 @@ use crate::auth::login::{Login, cookie};
 use crate::support::raw::{MADE_UP_COOKIE, Raw, upgrade_with_cookie};
 use crate::support::wait::{reconnect_while_polling, wait_until};
 use crate::support::walker::{cookie_of_walked_client, walk, walked_client};
-use crate::support::{Client, Server, wait_for, wait_for_acks};
+use crate::support::{Client, Server, poll_until, wait_for, wait_for_acks};
 
 #[test]
 fn a_session_reconnects_to_another_server_once() {
@@ -105,11 +105,44 @@ fn players_of_a_killed_server_reconnect_to_another() {
     let [first, second] = two(&redis);
     let client = walked_client(&first);
     let cookie = client.cookie();
-    // Positions of connected players are saved every ten seconds.
-    thread::sleep(Duration::from_secs(12));
+    wait_until_saved(&redis, &cookie);
+    let _watcher = Client::join(&second);
+    wait_until("the player to be seen", || cluster(&second, "ghosts") == 1);
     drop((client, first));
     wait_until("the server to drop its peer", || cluster(&second, "peers") == 0);
     assert_eq!(Client::reconnect(&second, &cookie).position(), (500, 540));
+}
+
+#[test]
+fn players_of_a_killed_server_continue_where_others_saw_them_last() {
+    let redis = Redis::start();
+    let [mut first, second] = two(&redis);
+    for waits_for_timeout in [false, true] {
+        let mut clients = vec![Client::join(&second), Client::join(&first)];
+        let (walker, cookie) = (clients[1].id(), clients[1].cookie());
+        wait_until_saved(&redis, &cookie);
+        clients[1].send_short_move(Vector::RIGHT, 1);
+        let seen = |clients: &[Client]| clients[0].replica.remote(walker).map(|remote| remote.x);
+        // Far from the place that was saved.
+        poll_until(&mut clients, "the player to walk", |clients| seen(clients) > Some(750.0));
+        first.signal(Signal::SIGKILL);
+        let last = seen(&clients).expect("a place");
+        first.wait_for_exit();
+        if waits_for_timeout {
+            wait_until("the server to drop its peer", || cluster(&second, "peers") == 0);
+        }
+        let (x, y) = Client::reconnect(&second, &cookie).position();
+        assert!(y == 500 && (f64::from(x) - last).abs() < 100.0, "at {x}, {y} instead of {last}");
+        first = start(&settings(&redis, "first"));
+        wait_until("both servers to discover each other", || cluster(&second, "peers") == 1);
+    }
+}
+
+/// Waits until Redis has the session of a cookie: a second after the join.
+fn wait_until_saved(redis: &Redis, cookie: &str) {
+    let (_, token) = cookie.split_once('=').expect("a name and a token");
+    let key = format!("pixi:main:resume:{token}");
+    wait_until("the session to be saved", || redis.command(&[b"EXISTS", key.as_bytes()]) == ":1\r\n");
 }
 
 #[test]

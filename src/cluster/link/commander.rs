@@ -194,10 +194,10 @@ impl Commander {
             let mut pipe = redis::pipe();
             for &SessionWrite { token, entry } in writes {
                 let key = self.shared.address.session_key(token);
-                let session = |saved, has_left| Value::Session { node, has_left, saved, ttl_s };
+                let session = |saved, player| Value::Session { node, player, saved, ttl_s };
                 let value = match entry {
-                    SessionEntry::Active(saved) => session(saved, false),
-                    SessionEntry::Disconnected(saved) => session(saved, true),
+                    SessionEntry::Active(saved, player) => session(saved, Some(player)),
+                    SessionEntry::Disconnected(saved) => session(saved, None),
                     SessionEntry::ReplacedBy(current) => Value::RotatedTo(current),
                     SessionEntry::Deleted => {
                         pipe.cmd("DEL").arg(key).ignore();

@@ -8,7 +8,7 @@ use super::port_group::PortGroup;
 use super::system::System;
 use super::{Core, close, control, port_group, takeover};
 use crate::cluster::bus::Bus;
-use crate::cluster::link::{Command, LinkEvent};
+use crate::cluster::link::{Command, LinkEvent, Record};
 use crate::cluster::message::{NodeId, SessionOutcome};
 use crate::cluster::{Channel, Node, Now, Outgoing, Received};
 use crate::config::Config;
@@ -17,7 +17,7 @@ use crate::limits::{
     ISOLATION_TIMEOUT_MS, LEASE_BOOTSTRAP_MS, LEASE_IDS, LINK_TIMEOUT_MS,
 };
 use crate::ops::metrics::{Closed, ClusterGauges};
-use crate::sessions::{SessionEntry, SessionToken};
+use crate::sessions::{SavedPlayer, SessionEntry, SessionToken};
 use crate::wire::websocket::Code;
 
 /// This node's membership in a cluster.
@@ -290,6 +290,21 @@ pub(super) fn answer_claim<S: System>(
     let now = bus_now(core);
     let Some(cluster) = &mut core.cluster else { return };
     cluster.node.reply_session(session, requester, fate, now, &mut cluster.outgoing);
+}
+
+/// Returns the state of a player that did not leave its node, with the place where this node saw it last: the entry is up to ten
+/// seconds old.
+pub(super) fn with_last_place<S: System>(core: &Core<S>, record: &Record) -> SavedPlayer {
+    let node = core.node().map(Node::remote);
+    let place = node
+        .zip(record.player)
+        .and_then(|(remote, player)| remote.last_place(player, core.clock.uptime_ms(), core.engine.world()));
+    place.map_or(record.saved, |place| SavedPlayer {
+        x: place.position.x,
+        y: place.position.y,
+        faces_right: place.faces_right,
+        ..record.saved
+    })
 }
 
 /// Publishes the decisions about banned networks soon.

@@ -167,8 +167,8 @@ pub struct Player {
     pub unconfirmed_since_ms: Option<u64>,
     /// Session token; `None` if sessions are disabled.
     pub session_token: Option<SessionToken>,
-    /// Time of the last save of the session, in milliseconds of the loop's clock.
-    pub last_saved_ms: u64,
+    /// Time of the next save of the session, in milliseconds of the loop's clock.
+    pub save_due_ms: u64,
 }
 
 impl Player {
@@ -190,7 +190,7 @@ impl Player {
             history: History { joined_ms: now_ms, ..History::default() },
             unconfirmed_since_ms: None,
             session_token,
-            last_saved_ms: now_ms,
+            save_due_ms: now_ms,
         }
     }
 

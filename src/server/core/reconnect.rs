@@ -135,7 +135,8 @@ pub(super) fn end_session<S: System>(core: &mut Core<S>, token: Token) {
     }
 }
 
-/// Maintains a session once a second: confirms its token, and saves it for persistence every [`SESSION_SAVE_MS`].
+/// Maintains a session once a second: confirms its token, and saves it for persistence at first and every
+/// [`SESSION_SAVE_MS`].
 pub(super) fn maintain_session<S: System>(core: &mut Core<S>, token: Token) {
     confirm_token(core, token);
     let now_ms = core.clock.now_ms();
@@ -143,8 +144,8 @@ pub(super) fn maintain_session<S: System>(core: &mut Core<S>, token: Token) {
         return;
     }
     let Some((_, player)) = core.connections.player_mut(token) else { return };
-    if now_ms - player.last_saved_ms >= SESSION_SAVE_MS {
-        player.last_saved_ms = now_ms;
+    if now_ms >= player.save_due_ms {
+        player.save_due_ms = now_ms + SESSION_SAVE_MS;
         save_session(core, token);
     }
 }
@@ -154,6 +155,7 @@ fn save_session<S: System>(core: &mut Core<S>, token: Token) {
         && let Some(session) = player.session_token
     {
         let (saved, now_ms) = (state(core, slot, token), core.clock.now_ms());
-        core.sessions.store.save(session, saved, now_ms);
+        let id = core.engine.world().id(slot).unwrap_or(0);
+        core.sessions.store.save(session, saved, id, now_ms);
     }
 }

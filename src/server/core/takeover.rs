@@ -71,7 +71,7 @@ enum Decision {
     /// The bus has no entry.
     Miss,
     /// The bus's entry counts.
-    Hit(SavedPlayer),
+    Hit(Record),
     /// The bus is queried once more.
     QueryAgain,
 }
@@ -135,7 +135,7 @@ impl PendingReconnects {
                 },
                 Awaiting::Bus => is_over.then_some(Decision::Miss),
                 // The owner did not reply in time: the bus's entry has to do.
-                Awaiting::Owner { record, .. } if is_over => Some(Decision::Hit(record.saved)),
+                Awaiting::Owner { record, .. } if is_over => Some(Decision::Hit(*record)),
                 Awaiting::Owner { retry_ms, .. } => {
                     retry_ms.take_if(|at_ms| now_ms >= *at_ms).map(|_| Decision::QueryAgain)
                 }
@@ -224,7 +224,7 @@ pub(super) fn session_fetched<S: System>(
     let now_ms = core.clock.now_ms();
     let Some(pending) = core.sessions.pending.by_token.get(&presented) else {
         // The handshake is gone. The state is kept, so that the client can retry.
-        if let Some(Record { token: session, saved, has_left: true, .. }) = record {
+        if let Some(Record { token: session, saved, player: None, .. }) = record {
             core.sessions.store.put_back(session, saved, now_ms);
         }
         return;
@@ -237,7 +237,7 @@ pub(super) fn session_fetched<S: System>(
     };
     let is_foreign = pending.requester.client().is_some_and(|handshake| !handshake.may_resume(&record.saved));
     let Some(cluster) = &mut core.cluster else { return };
-    let is_active = !record.has_left && cluster.is_peer_alive(record.node);
+    let is_active = record.player.is_some() && cluster.is_peer_alive(record.node);
     if is_foreign {
         // The owner writes the entry of an active session again.
         if !is_active {
@@ -252,7 +252,8 @@ pub(super) fn session_fetched<S: System>(
         let deadline_ms = now_ms + RECONNECT_OWNER_MS;
         add_pending(core, record.token, PendingReconnect { awaiting, deadline_ms, ..pending });
     } else if record.saved.may_reconnect() {
-        resolve(core, presented, Reconnect::Hit, Some(record.saved));
+        let saved = cluster::with_last_place(core, &record);
+        resolve(core, presented, Reconnect::Hit, Some(saved));
     } else {
         core.sessions.store.put_back(record.token, record.saved, now_ms);
         resolve(core, presented, Reconnect::TooSoon, None);
@@ -297,7 +298,10 @@ pub(super) fn poll_reconnects<S: System>(core: &mut Core<S>) {
             Decision::SecondTab => resolve(core, session, Reconnect::SecondTab, None),
             Decision::TakeOver(owner) => take_over_session(core, session, owner),
             Decision::Miss => resolve(core, session, Reconnect::Miss, None),
-            Decision::Hit(saved) => resolve(core, session, Reconnect::Hit, Some(saved)),
+            Decision::Hit(record) => {
+                let saved = cluster::with_last_place(core, &record);
+                resolve(core, session, Reconnect::Hit, Some(saved));
+            }
             Decision::QueryAgain => {
                 if let Some(cluster) = &mut core.cluster {
                     cluster.fetch_session(session);
@@ -474,12 +478,12 @@ mod tests {
             reconnected_ms_ago: SavedPlayer::LONG_AGO,
             account: None,
         };
-        let record = Record { token: SessionToken::of(1), saved, node: 7, has_left: false };
+        let record = Record { token: SessionToken::of(1), saved, node: 7, player: Some(3) };
         let owner = || Awaiting::Owner { record, retry_ms: Some(500) };
         assert_eq!(due(owner(), 499, None).0, []);
         let (first, mut pending) = due(owner(), 500, None);
         assert_eq!(first, [Decision::QueryAgain]);
         assert_eq!(pending.due(501, |_| None), [], "once");
-        assert_eq!(pending.due(1_000, |_| None), [(SessionToken::of(1), Decision::Hit(saved))]);
+        assert_eq!(pending.due(1_000, |_| None), [(SessionToken::of(1), Decision::Hit(record))]);
     }
 }

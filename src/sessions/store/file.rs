@@ -268,7 +268,7 @@ fn evict_oldest_rows(table: &mut redb::Table<'_, u128, &'static [u8]>) -> Result
 /// Encodes a row: kind, save time in seconds since 1970, then the value.
 fn row_of(entry: &SessionEntry, now_s: u64) -> Vec<u8> {
     let (kind, kept) = match entry {
-        SessionEntry::Active(saved) | SessionEntry::Disconnected(saved) => {
+        SessionEntry::Active(saved, _) | SessionEntry::Disconnected(saved) => {
             (KIND_SESSION, saved.to_bytes().to_vec())
         }
         SessionEntry::ReplacedBy(token) => (KIND_FORMER, token.number().to_le_bytes().to_vec()),

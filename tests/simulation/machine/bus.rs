@@ -135,12 +135,12 @@ impl Redis {
             (token, stored) = (current, self.sessions.remove(&current)?);
         }
         let (node, written_ms, entry) = stored;
-        let (has_left, saved) = match entry {
-            SessionEntry::Active(saved) => (false, saved),
-            SessionEntry::Disconnected(saved) => (true, saved),
+        let (player, saved) = match entry {
+            SessionEntry::Active(saved, player) => (Some(player), saved),
+            SessionEntry::Disconnected(saved) => (None, saved),
             SessionEntry::ReplacedBy(_) | SessionEntry::Deleted => return None,
         };
-        Some(Record { token, node, has_left, saved: saved.after(self.now_ms - written_ms) })
+        Some(Record { token, node, player, saved: saved.after(self.now_ms - written_ms) })
     }
 
     fn publish(&mut self, from: usize, Outgoing { channel, bytes }: &Outgoing) {
