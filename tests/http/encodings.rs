@@ -1,8 +1,11 @@
-//! Precompressed files: content negotiation, and cache validators that differ per encoding.
+//! Compressed files, by the operator or the server: content negotiation, and cache validators that differ per encoding.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
+
+use flate2::read::GzDecoder;
 
 use crate::support::http::{Response, get, get_with, request};
 use crate::support::wait::wait_until;
@@ -136,4 +139,71 @@ fn stale_and_uncompressed_variants_are_not_served() {
     write(&site, "app.js.gz", GZIP, 10);
     server.signal(nix::sys::signal::Signal::SIGHUP);
     wait_until("the new form", || accepting(&server, "br, gzip").body == GZIP);
+}
+
+/// Text of a size that a bundle has, which shrinks to a third.
+fn bundle() -> Vec<u8> {
+    let line = |n: u32| {
+        format!("export function f{n}(x{n}) {{ return x{n} * {}; }}\n", n.wrapping_mul(2_654_435_761))
+    };
+    (0..6_000).map(line).collect::<String>().into_bytes()
+}
+
+fn decompressed(body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    GzDecoder::new(body).read_to_end(&mut plain).expect("gzip");
+    plain
+}
+
+#[test]
+fn the_server_compresses_what_the_operator_has_not() {
+    let (site, bundle) = (folder("own-forms"), bundle());
+    write(&site, "index.html", b"<!doctype html>", 0);
+    write(&site, "bundle.js", &bundle, 0);
+    write(&site, "hero.png", &bundle, 0);
+    write(&site, "half.js", &bundle, 0);
+    write(&site, "half.js.br", BROTLI, 0);
+    let server = serve(&site);
+    let gzip = |path| get_with(server.address(), path, &["Accept-Encoding: gzip, deflate"]);
+    for path in ["/bundle.js", "/half.js"] {
+        let answer = gzip(path);
+        assert_eq!(answer.header("content-encoding"), Some("gzip"), "{path}");
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"), "{path}");
+        assert!(answer.body.len() < bundle.len() / 2, "{} bytes of {}", answer.body.len(), bundle.len());
+        assert!(decompressed(&answer.body) == bundle, "{path}");
+        let plain = get(server.address(), path);
+        assert_eq!((plain.header("content-encoding"), plain.body == bundle), (None, true), "{path}");
+        assert_ne!(plain.header("etag"), answer.header("etag"), "{path}");
+    }
+    let brotli = get_with(server.address(), "/half.js", &["Accept-Encoding: gzip, br"]);
+    assert_eq!(brotli.body, BROTLI, "the operator's own form");
+    for path in ["/", "/hero.png"] {
+        assert_eq!(gzip(path).header("content-encoding"), None, "{path} would not shrink");
+    }
+    // The next load reuses the compressed bytes of an unchanged file, and compresses a changed one.
+    let before = gzip("/bundle.js");
+    write(&site, "index.html", &bundle, 0);
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_until("the changed file", || gzip("/").header("content-encoding") == Some("gzip"));
+    let after = gzip("/bundle.js");
+    assert_eq!((after.header("etag"), after.body == before.body), (before.header("etag"), true));
+}
+
+#[test]
+fn built_in_pages_are_compressed() {
+    let server = Server::start();
+    let page = get(server.address(), "/play");
+    let script =
+        page.text().split("src=\"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
+    for path in ["/play".to_owned(), format!("/{}", script.expect("a script"))] {
+        let plain = get(server.address(), &path);
+        let packed = get_with(server.address(), &path, &["Accept-Encoding: gzip"]);
+        assert_eq!((plain.status, plain.header("content-encoding")), (200, None), "{path}");
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
+        assert!(packed.body.len() < plain.body.len(), "{path}");
+        assert!(decompressed(&packed.body) == plain.body, "{path}");
+        for name in ["content-type", "cache-control", "content-security-policy"] {
+            assert_eq!(packed.header(name), plain.header(name), "{path}: {name}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use httpdate::HttpDate;
 use percent_encoding::percent_decode_str;
 
 use crate::wire::http::{ContentCoding, http_date};
+use encoded::Compressed;
 use skipped::Skipped;
 use types::content_type;
 
@@ -30,6 +31,8 @@ pub struct Assets {
     /// Bytes of all files, each counted once even if it has several names.
     pub(crate) bytes: u64,
     pub(crate) skipped: Skipped,
+    /// Compressed contents by the tag of the original, for the next reload.
+    pub(crate) compressed: Compressed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,6 +148,25 @@ impl Asset {
     /// Whether the response depends on `Accept-Encoding`.
     pub fn has_encodings(&self) -> bool {
         self.encoded.iter().any(Option::is_some)
+    }
+
+    /// Adds the variant that the server compresses itself, if the content is worth it.
+    pub(crate) fn with_gzip(mut self) -> Self {
+        if let Some(body) = encoded::gzip_of(&self) {
+            self.attach_gzip(&body);
+        }
+        self
+    }
+
+    fn attach_gzip(&mut self, body: &Arc<[u8]>) {
+        let variant = Self {
+            body: Arc::clone(body),
+            content_type: self.content_type.clone(),
+            etag: encoded::variant_etag(&etag(body), ContentCoding::Gzip),
+            modified: self.modified,
+            encoded: Default::default(),
+        };
+        self.encoded[ContentCoding::Gzip as usize] = Some(Box::new(variant));
     }
 
     /// Sets the last modification, in seconds of Unix time.

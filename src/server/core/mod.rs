@@ -116,6 +116,7 @@ use report::Report;
 pub use routes::log_shadowed_files;
 use sessions::PlayerSessions;
 use site::Site;
+pub use site::build_pages;
 use system::{Listener, System};
 use table::Token;
 use takeover::PendingReconnects;

@@ -5,6 +5,7 @@
 //! URLs only, since a proxy may serve them below a path prefix that it strips.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use super::http::REVALIDATE;
 use crate::server::core::assets::Asset;
@@ -62,7 +63,14 @@ impl Page {
 }
 
 impl Pages {
-    /// Builds the pages. The game page links to the dashboard, unless an admin listener serves it.
+    /// Returns the pages of this process, which are built once.
+    pub fn shared(links_dashboard: bool) -> &'static Pages {
+        static LINKING: LazyLock<Pages> = LazyLock::new(|| Pages::new(true));
+        static WITHOUT_LINK: LazyLock<Pages> = LazyLock::new(|| Pages::new(false));
+        if links_dashboard { &LINKING } else { &WITHOUT_LINK }
+    }
+
+    /// Builds the pages, compressed and not. The game page links to the dashboard, unless an admin listener serves it.
     pub fn new(links_dashboard: bool) -> Pages {
         let mut pages = Pages { by_path: HashMap::new() };
         let link = if links_dashboard { "<a href=\"dashboard\">Dashboard</a>" } else { "" };
@@ -82,11 +90,11 @@ impl Pages {
         let version = Asset::new("", all.as_bytes().into()).etag;
         let folder = format!("{address}/{}/", version.trim_matches('"'));
         for (name, text) in files {
-            let asset = Asset::new(name, text.as_bytes().into());
+            let asset = Asset::new(name, text.as_bytes().into()).with_gzip();
             self.by_path.insert(format!("{folder}{name}"), Page { asset, is_file: true });
         }
         let base = folder.trim_start_matches('/');
-        let asset = Asset::new("index.html", page.replace(BASE, base).into_bytes().into());
+        let asset = Asset::new("index.html", page.replace(BASE, base).into_bytes().into()).with_gzip();
         self.by_path.insert(address.to_owned(), Page { asset, is_file: false });
     }
 }

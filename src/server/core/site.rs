@@ -13,6 +13,7 @@ use super::routes::{file_at, is_builtin, page_at};
 use super::system::{Listener, System};
 use super::table::Token;
 use super::{Core, http, routes};
+use crate::config::Config;
 use crate::ops::metrics::Refused;
 use crate::server::core::assets::{Asset, Assets};
 use crate::wire::http::{Method, Request, Response, Selection, Status, Validators, negotiate_coding};
@@ -21,7 +22,7 @@ use crate::wire::http::{Method, Request, Response, Selection, Status, Validators
 #[derive(Debug)]
 pub(super) struct Site {
     pub assets: Arc<Assets>,
-    pub pages: Pages,
+    pub pages: &'static Pages,
     pub metrics_cache: MetricsCache,
     /// Connections with HTTP work.
     pub queue: HttpQueue,
@@ -33,12 +34,17 @@ impl Site {
     pub fn new(assets: Assets, has_admin: bool, now_ns: u64) -> Self {
         Self {
             assets: Arc::new(assets),
-            pages: Pages::new(!has_admin),
+            pages: Pages::shared(!has_admin),
             metrics_cache: MetricsCache::default(),
             queue: HttpQueue::default(),
             budget: HttpBudget::new(now_ns),
         }
     }
+}
+
+/// Builds the pages that this configuration serves, unless that has happened. Otherwise the first core does.
+pub fn build_pages(config: &Config) {
+    Pages::shared(config.admin_addr.is_none());
 }
 
 const ACCEPT_RANGES: (&str, &str) = ("Accept-Ranges", "bytes");
@@ -65,7 +71,7 @@ pub(super) fn answer_file<S: System>(core: &mut Core<S>, token: Token, request: 
         return answer_moved(core, token, request, &format!("../{name}"));
     }
     let listener = routes::listener_of(core, token);
-    let page = page_at(&core.site.pages, &core.config, listener, path);
+    let page = page_at(core.site.pages, &core.config, listener, path);
     let file = || file_at(&core.site.assets, listener, path);
     let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
         return answer_no_file(core, token, request, listener);
@@ -172,7 +178,7 @@ pub(super) fn answer_options<S: System>(
     let listener = routes::listener_of(core, token);
     let is_here = path == "*"
         || is_builtin(&core.config, listener, path)
-        || page_at(&core.site.pages, &core.config, listener, path).is_some()
+        || page_at(core.site.pages, &core.config, listener, path).is_some()
         || file_at(&core.site.assets, listener, path).is_some()
         || (listener == Listener::Public && core.site.assets.is_folder(path));
     if is_here {

@@ -36,7 +36,7 @@ use crate::server::core::capacity::Capacity;
 use crate::server::core::image::{self, Refusal, Terms};
 use crate::server::core::system::Listener;
 use crate::server::core::table::{self, RESERVED_FROM};
-use crate::server::core::{Core, Readiness};
+use crate::server::core::{Core, Readiness, build_pages};
 use crate::sessions::Sessions;
 pub use check::check;
 use control::{Control, Event as ControlEvent};
@@ -135,6 +135,7 @@ impl Server {
         let path = config.control_socket().ok_or_else(|| io::Error::other("CONTROL_SOCKET is not set"))?;
         let keys = keys::load(&config).map_err(io::Error::other)?;
         let timer = TickTimer::new()?;
+        build_pages(&config);
         handover::warm(&path);
         let Taken { mut channel, public, admin, mut sockets, node, stopped_ns } =
             handover::take(&path, Terms::of(&config))?;

@@ -102,6 +102,7 @@ fn read_all(scan: Scan, previous: &Assets) -> Result<Assets, AssetError> {
         }
     }
     encoded::attach(&mut assets.by_path);
+    assets.compressed = encoded::compress(&mut assets.by_path, &previous.compressed);
     Ok(assets)
 }
 

@@ -9,9 +9,28 @@ use nix::unistd::mkfifo;
 
 use super::super::tests::{AMPLE, TempDir, load_after, load_within};
 use super::*;
+use crate::wire::http::ContentCoding;
 
 fn body<'a>(assets: &'a Assets, path: &str) -> &'a Arc<[u8]> {
     &assets.lookup(path).unwrap_or_else(|| panic!("{path} is not served")).body
+}
+
+#[test]
+fn a_reload_compresses_only_the_changed_file() {
+    let dir = TempDir::with_files(&[]);
+    let text = |word: &str| word.repeat(1_000).into_bytes();
+    dir.write("a.js", &text("alpha "));
+    dir.write("b.js", &text("beta "));
+    let before = dir.load();
+    let gzip = |assets: &Assets, path| {
+        let asset = assets.lookup(path).unwrap();
+        Arc::clone(&asset.encoded(ContentCoding::Gzip).expect("a gzip variant").body)
+    };
+    dir.write("b.js", &text("gamma "));
+    let after = load_after(&dir.0, &before);
+    assert!(Arc::ptr_eq(&gzip(&before, "/a.js"), &gzip(&after, "/a.js")));
+    assert_ne!(gzip(&before, "/b.js"), gzip(&after, "/b.js"));
+    assert_eq!(after.compressed.len(), 2, "the old content is forgotten");
 }
 
 #[test]
