@@ -147,7 +147,7 @@ impl Trial {
         let (before, pace) = (self.world.tick(), self.world.rules().pace);
         self.world.step(ticks);
         assert_eq!(self.world.tick(), before + u64::from(ticks));
-        let farthest = i64::from(ticks) * i64::from(pace.speed_per_s) / i64::from(pace.tick_rate_hz) + 1;
+        let farthest = pace.distance_max(u64::from(ticks)) as i64;
         let Rules { width, height, .. } = *self.world.rules();
         for player in &mut self.players {
             let now = self.world.position(player.slot);

@@ -7,6 +7,7 @@
 
 mod address_range;
 mod command_line;
+mod decimal;
 mod env_file;
 mod reload;
 mod render;
@@ -36,6 +37,7 @@ use crate::ops::secret::Secret;
 pub use address_range::AddressRange;
 pub use command_line::{ACTIONS, ActionFlag};
 use command_line::{Action, CommandLine, ENV_FILE_FLAG};
+pub use decimal::Decimal;
 use env_file::EnvFile;
 pub use reload::{Change, Reloaded};
 pub use settings::{Allowed, Config, RETIRED, Retired, SETTINGS, Setting, WORKERS_MAX};

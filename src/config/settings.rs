@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::address_range::AddressRange;
+use super::decimal::Decimal;
 use super::sources::Sources;
 use super::value::Value as _;
 use crate::admission::origins::AllowedOrigins;
@@ -52,6 +53,13 @@ impl Setting {
 pub enum Allowed {
     /// A whole number within both bounds.
     Whole {
+        /// Smallest number allowed.
+        min: u64,
+        /// Largest number allowed.
+        max: u64,
+    },
+    /// A number within both bounds, with up to three decimals.
+    Decimal {
         /// Smallest number allowed.
         min: u64,
         /// Largest number allowed.
@@ -100,6 +108,10 @@ impl Allowed {
         Self::Whole { min, max }
     }
 
+    const fn decimal(min: u64, max: u64) -> Self {
+        Self::Decimal { min, max }
+    }
+
     /// Returns which part of such a value is secret.
     const fn secrecy(self) -> Secrecy {
         match self {
@@ -114,6 +126,9 @@ impl fmt::Display for Allowed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole { min, max } => write!(out, "a whole number from {min} to {max}"),
+            Self::Decimal { min, max } => {
+                write!(out, "a number from {min} to {max} with up to {} decimals", Decimal::PLACES)
+            }
             Self::Address => out.write_str("an IPv4 or IPv6 address or localhost"),
             Self::SocketAddress => {
                 out.write_str("ADDRESS:PORT or ADDRESS:FIRST-LAST, as in 127.0.0.1:9108 or [::1]:9108-9111")
@@ -302,7 +317,7 @@ settings! {
     /// Seed of the spawn positions; unset uses the system's entropy
     RESTART SPAWN_SEED, spawn_seed: Option<u64> = "" in whole(0, u64::MAX);
     /// Units a player walks per client step, which is 1/24 s There are [`limits::CLIENT_STEPS_PER_S`] steps per second.
-    RESTART PLAYER_SPEED, player_speed: u32 = "4" in whole(1, 50);
+    RESTART PLAYER_SPEED, player_speed: Decimal = "4" in decimal(1, 50);
     /// Milliseconds an attack lasts
     RESTART ATTACK_DURATION_MS, attack_duration_ms: u32 = "1000" in whole(100, 60_000);
     /// Seconds a disconnected player's position is kept; 0 disables
@@ -351,6 +366,10 @@ settings! {
 pub static RETIRED: &[Retired] = &[
     Retired { variable: "GOMAXPROCS", instead: "WORKERS sets the number of worker threads" },
     Retired { variable: "BROADCAST_WORKERS", instead: "WORKERS sets the number of worker threads" },
+    Retired {
+        variable: "RATE_LIMIT_WINDOW_MS",
+        instead: "RATE_LIMIT_MSG_SEC and RATE_LIMIT_BURST limit messages without a window",
+    },
     Retired { variable: "GOGC", instead: "memory per connection is bounded and needs no tuning" },
     Retired { variable: "GOMEMLIMIT", instead: "memory per connection is bounded and needs no tuning" },
     Retired {

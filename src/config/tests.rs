@@ -82,7 +82,7 @@ const ALL_CHANGED: Env = &[
     ("SPAWN_MIN_Y", "0"),
     ("SPAWN_MAX_Y", "1"),
     ("SPAWN_SEED", "18446744073709551615"),
-    ("PLAYER_SPEED", "50"),
+    ("PLAYER_SPEED", "5.33"),
     ("ATTACK_DURATION_MS", "60000"),
     ("RESUME_TTL_SEC", "86400"),
     ("COOKIE_PATH", "/game"),
@@ -160,7 +160,17 @@ fn bounds_are_inclusive_and_a_value_beyond_is_reported_with_the_range() {
             assert_eq!(problems(&[&flag, &value], &[]), [format!("{flag} {value}: {range}")]);
         }
     }
-    assert_eq!(checked, 37);
+    assert_eq!(checked, 36);
+}
+
+#[test]
+fn a_speed_may_have_decimals() {
+    let speed = |text| config(&["--player-speed", text], &[]).player_speed.thousandths();
+    assert_eq!(["1", "5.33", "5.333", "50.000"].map(speed), [1_000, 5_330, 5_333, 50_000]);
+    for value in ["0.999", "50.001", "5.3333", "5,33", "fast"] {
+        let expected = "expected a number from 1 to 50 with up to 3 decimals";
+        assert_eq!(problems(&[], &[("PLAYER_SPEED", value)]), [format!("PLAYER_SPEED={value}: {expected}")]);
+    }
 }
 
 #[test]
@@ -302,12 +312,19 @@ fn zero_workers_select_one_per_core_but_one_on_two_cores() {
 #[test]
 fn each_setting_of_the_former_runtime_gives_a_notice_and_changes_nothing() {
     let args = ["-gomaxprocs=4", "--gogc", "off"];
-    let env = [("GOGC", "50"), ("GOMEMLIMIT", ""), ("EVENT_CHANNEL_SIZE", "5"), ("BROADCAST_WORKERS", "8")];
+    let env = [
+        ("GOGC", "50"),
+        ("GOMEMLIMIT", ""),
+        ("EVENT_CHANNEL_SIZE", "5"),
+        ("BROADCAST_WORKERS", "8"),
+        ("RATE_LIMIT_WINDOW_MS", "1000"),
+    ];
     let (config, notices) = run(&args, &env);
     assert_eq!(config, Config::default());
     let expected = [
         "--gomaxprocs has no effect: WORKERS sets the number of worker threads",
         "BROADCAST_WORKERS has no effect: WORKERS sets the number of worker threads",
+        "RATE_LIMIT_WINDOW_MS has no effect: RATE_LIMIT_MSG_SEC and RATE_LIMIT_BURST limit messages without a window",
         "--gogc has no effect: memory per connection is bounded and needs no tuning",
         "EVENT_CHANNEL_SIZE has no effect: there is no event queue; WRITE_BUFFER_SIZE bounds the replies queued for \
          a client",

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::address_range::AddressRange;
+use super::decimal::Decimal;
 use super::settings::Allowed;
 use crate::admission::origins::AllowedOrigins;
 use crate::auth::{AUDIENCE_BYTES_MAX, Auth, COOKIE_BYTES_MAX};
@@ -47,6 +48,7 @@ values! {
     u64: whole;
     usize: whole;
     bool: switch;
+    Decimal: decimal;
     IpAddr: |_, text| address(text);
     AddressRange: |_, text| address_range(text);
     AllowedOrigins: |_, text| AllowedOrigins::parse(list(text));
@@ -124,6 +126,12 @@ fn whole<T: TryFrom<u64>>(allowed: Allowed, text: &str) -> Option<T> {
     let Allowed::Whole { min, max } = allowed else { return None };
     let number = text.parse().ok().filter(|number| (min..=max).contains(number))?;
     T::try_from(number).ok()
+}
+
+fn decimal(allowed: Allowed, text: &str) -> Option<Decimal> {
+    let Allowed::Decimal { min, max } = allowed else { return None };
+    let within = 1_000 * min..=1_000 * max;
+    Decimal::parse(text).filter(|number| within.contains(&u64::from(number.thousandths())))
 }
 
 fn switch(_: Allowed, text: &str) -> Option<bool> {

@@ -59,7 +59,7 @@ impl Settings {
             jump_sync: pace.ticks(JUMP_SYNC_MS),
             jump_sync_pause: pace.ticks(JUMP_SYNC_PAUSE_MS),
             attack: pace.ticks(attack_ms),
-            drift: pace.speed_per_s as i32 + CLAIM_DISTANCE_MAX,
+            drift: pace.distance_max(Tick::from(pace.tick_rate_hz)) as i32 + CLAIM_DISTANCE_MAX,
             regions_ttl: pace.ticks(1000),
         };
         settings.set_quality(pace, batch_interval_ms, INTEREST_UPDATE_RATE_HZ, max_visible);

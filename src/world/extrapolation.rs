@@ -39,10 +39,10 @@ const PARTS: i32 = 16;
 
 impl Cadence {
     pub(super) fn new(pace: Pace, flush: Tick, sync: Tick) -> Self {
-        let tick_parts = PARTS * pace.speed_per_s as i32 / pace.tick_rate_hz as i32;
+        let tick_parts = pace.tick_distance_in(PARTS.unsigned_abs()) as i32;
         let (jump, jump_sent) = (pace.ticks(JUMP_INTERVAL_MS), pace.ticks(JUMP_SYNC_PAUSE_MS));
         // A turn reverses the vector, so the error grows at twice the speed.
-        let turn = 2 * (flush * u64::from(pace.speed_per_s)).div_ceil(u64::from(pace.tick_rate_hz)) as i32;
+        let turn = 2 * pace.distance_max(flush) as i32;
         let (jump_distance, distance_max) =
             (FLUSH_DELAY_DISTANCE.max(turn), EXTRAPOLATION_DISTANCE_MAX.max(2 * turn));
         Self { flush, sync, jump, jump_sent, tick_parts, jump_distance, distance_max }

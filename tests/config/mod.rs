@@ -143,7 +143,9 @@ fn a_health_check_reports_whether_a_server_runs() {
 
 #[test]
 fn settings_of_the_go_server_are_logged() {
-    let retired = ["GOGC", "GOMAXPROCS", "GOMEMLIMIT", "BROADCAST_WORKERS", "EVENT_CHANNEL_SIZE"];
+    let retired = [
+        "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "BROADCAST_WORKERS", "EVENT_CHANNEL_SIZE", "RATE_LIMIT_WINDOW_MS",
+    ];
     let settings = retired.iter().fold(Settings::new(), |settings, name| settings.set(name, 100));
     let server = settings.start();
     let log = server.log();

@@ -38,6 +38,8 @@ pub struct ArenaPlayer {
 pub struct Arena {
     host: Host,
     pub players: Vec<ArenaPlayer>,
+    /// Distance of a step of all clients, in units.
+    step_units: f64,
     tick: u64,
 }
 
@@ -48,7 +50,8 @@ impl Arena {
             let mut pool = Pool::spawn_with(scope, 1, 64).expect("threads");
             let mut host = Host::new(1, config.clone());
             host.core.system_mut().work_ns = 0;
-            test(&mut Arena { host, players: Vec::new(), tick: 0 }, &mut pool);
+            let step_units = f64::from(config.player_speed.thousandths()) / 1_000.0;
+            test(&mut Arena { host, players: Vec::new(), step_units, tick: 0 }, &mut pool);
         });
     }
 
@@ -62,7 +65,9 @@ impl Arena {
 
     /// Adds a player; returns its index.
     pub fn join(&mut self, pool: &mut Pool) -> usize {
-        let options = ReplicaOptions { loading_ms: 0, exceeds_rate: true, ..ReplicaOptions::default() };
+        let step_units = self.step_units;
+        let options =
+            ReplicaOptions { loading_ms: 0, step_units, exceeds_rate: true, ..ReplicaOptions::default() };
         let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0001 + self.players.len() as u32));
         let pipe = self.host.connect(Listener::Public, address, Plan::None);
         pipe.borrow_mut().send_buffer_bytes = usize::MAX;

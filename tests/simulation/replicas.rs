@@ -2,9 +2,9 @@
 //! replicas are exact again.
 
 use game_client::{ClientMessage, Vector};
-use pixi_game_server::config::Config;
+use pixi_game_server::config::{Command, Config, parse};
 use pixi_game_server::limits::{
-    CLAIM_DISTANCE_MAX, EXTRAPOLATION_DISTANCE_MAX, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE,
+    CLAIM_DISTANCE_MAX, EXTRAPOLATION_DISTANCE_MAX, FIRST_SPRITE_LOAD_MS, FLUSH_DELAY_DISTANCE, JUMP_DISTANCE,
 };
 use pixi_game_server::replication::pool::Pool;
 
@@ -33,7 +33,7 @@ fn crowd(arena: &mut Arena, pool: &mut Pool) -> usize {
         arena.step(pool);
     }
     let hostile = arena.join(pool);
-    arena.run_for(pool, 4_000);
+    arena.run_for(pool, u64::from(FIRST_SPRITE_LOAD_MS) + 1_000);
     hostile
 }
 
@@ -150,6 +150,37 @@ fn a_client_a_quarter_too_fast_or_too_slow_is_never_refused() {
                     "{factor} times the speed, {jitter_ms} ms of jitter: refused in step {sequence}"
                 );
             }
+        });
+    }
+}
+
+#[test]
+fn a_speed_with_a_fraction_keeps_claims_replicas_and_the_world_together() {
+    let old = [("PLAYER_SPEED", "5.33"), ("SPAWN_MIN_X", "500"), ("SPAWN_MAX_X", "501")];
+    let read = |name: &str| old.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
+    let Ok(Command::Run(parsed, _)) = parse(std::iter::empty(), read) else { panic!("valid settings") };
+    let config = Config { player_speed: parsed.player_speed, ..config(500) };
+    for rounds in [f64::floor, f64::round] {
+        Arena::run(&config, |arena, pool| {
+            let player = crowd(arena, pool);
+            let (start_ms, mut at, mut farthest): (u64, f64, f64) = (arena.now_ms(), 500.0, 0.0);
+            for sequence in 0..60 * 24 {
+                let direction = if sequence / 240 % 2 == 0 { 1 } else { -1 };
+                at += 5.33 * f64::from(direction);
+                while arena.now_ms() < start_ms + u64::from(sequence) * 1_000 / 24 {
+                    arena.step(pool);
+                    farthest = farthest.max(worst(arena, player));
+                }
+                let vector = Vector::new(direction, 0).expect("a direction along x");
+                let claim = Some((rounds(at) as u32, 1_000));
+                arena.send(pool, player, &ClientMessage::Move { vector, sequence, claim });
+                assert_eq!(arena.position(player).x, rounds(at) as u16, "refused in step {sequence}");
+            }
+            assert!(
+                farthest <= f64::from(FLUSH_DELAY_DISTANCE),
+                "drawn {farthest} units off, without a jump"
+            );
+            arena.assert_no_violations();
         });
     }
 }

@@ -349,7 +349,7 @@ fn configured_quality(config: &Config) -> QualityLevel {
 
 /// Returns the rules of the world. `seed` determines the spawn positions.
 fn rules_of(config: &Config, seed: u64) -> Rules {
-    let pace = Pace::new(config.tick_rate_hz, config.player_speed);
+    let pace = Pace::of_milli(config.tick_rate_hz, config.player_speed.thousandths());
     Rules {
         width: config.world_width,
         height: config.world_height,
@@ -368,7 +368,7 @@ fn rules_of(config: &Config, seed: u64) -> Rules {
 /// Returns the settings of replication while the load governor degrades nothing.
 fn settings_of(config: &Config) -> Settings {
     Settings::new(
-        Pace::new(config.tick_rate_hz, config.player_speed),
+        Pace::of_milli(config.tick_rate_hz, config.player_speed.thousandths()),
         config.max_visible,
         config.batch_interval_ms,
         config.sync_interval_s,

@@ -35,4 +35,7 @@ pub mod text;
 pub use codec::{ClientMessage, DecodeError, Entry, Facing, PlayerId, ServerMessage, State, Vector};
 pub use failure::Failure;
 pub use interrupt::Interrupt;
-pub use replica::{Prediction, RemotePlayer, Replica, ReplicaOptions, Violation};
+pub use replica::{
+    FIRST_SPRITE_LOAD_MS, Prediction, RemotePlayer, Replica, ReplicaOptions, STEP_UNITS, STEPS_PER_S,
+    Violation,
+};

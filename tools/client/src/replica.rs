@@ -20,11 +20,14 @@ pub use prediction::Prediction;
 pub use remote::RemotePlayer;
 pub use violation::Violation;
 
-/// Speed of a moving sprite in units per second: 24 steps a second.
-const UNITS_PER_S: f64 = 96.0;
+/// Distance of one step of the client along each axis, in units. A later version of the client takes longer steps.
+pub const STEP_UNITS: f64 = 4.0;
+
+/// Steps of the client per second.
+pub const STEPS_PER_S: f64 = 24.0;
 
 /// Time after the first remote enter within which no `GAME_STATE` may arrive, in milliseconds.
-const FIRST_SPRITE_LOAD_MS: u64 = 3_000;
+pub const FIRST_SPRITE_LOAD_MS: u64 = 15_000;
 
 /// Most violations kept; later ones are dropped.
 const VIOLATIONS_MAX: usize = 100;
@@ -34,6 +37,8 @@ const VIOLATIONS_MAX: usize = 100;
 pub struct ReplicaOptions {
     /// Loading time of a sprite after its player enters, in milliseconds.
     pub loading_ms: u64,
+    /// Loading time of the sprite sheet after the first remote enter, in milliseconds. No remote sprite loads before.
+    pub sheet_ms: u64,
     /// Longest delay between the arrival of a message and its delivery to the replica, in milliseconds. The time
     /// between two messages may appear shorter by this delay.
     pub lateness_ms: u64,
@@ -41,6 +46,8 @@ pub struct ReplicaOptions {
     pub visible_max: Option<usize>,
     /// Side of the world, in units.
     pub world_side: u16,
+    /// Distance of one step of the client, in units: `PLAYER_SPEED` of the server.
+    pub step_units: f64,
     /// Whether the client exceeds the server's rate limit. An ack then implies that the server dropped all earlier MOVEs
     /// without an ack.
     pub exceeds_rate: bool,
@@ -50,9 +57,11 @@ impl Default for ReplicaOptions {
     fn default() -> ReplicaOptions {
         ReplicaOptions {
             loading_ms: 300,
+            sheet_ms: 0,
             lateness_ms: 0,
             visible_max: None,
             world_side: 2_000,
+            step_units: STEP_UNITS,
             exceeds_rate: false,
         }
     }
@@ -134,7 +143,7 @@ impl Replica {
         let elapsed_ms = now_ms - self.now_ms;
         self.now_ms = now_ms;
         for remote in self.remotes.values_mut() {
-            remote.advance(elapsed_ms, self.now_ms, self.options.world_side);
+            remote.advance(elapsed_ms, self.now_ms, &self.options);
         }
     }
 
@@ -241,7 +250,7 @@ impl Replica {
         if after_ms + self.options.lateness_ms < FIRST_SPRITE_LOAD_MS {
             self.violated(Violation::GameStateWhileLoadingFirstSprite { after_ms });
         }
-        if after_ms < self.options.loading_ms {
+        if after_ms < self.options.loading_ms.max(self.options.sheet_ms) {
             self.duplicates.extend(entries.iter().map(|entry| entry.id).filter(|&id| id != own_id));
         }
     }
@@ -310,8 +319,10 @@ impl Replica {
     }
 
     fn enter(&mut self, entry: &Entry) {
-        self.first_enter_ms.get_or_insert(self.now_ms);
-        self.remotes.insert(entry.id, RemotePlayer::enter(entry, self.now_ms, self.options.loading_ms));
+        let first_enter_ms = *self.first_enter_ms.get_or_insert(self.now_ms);
+        let sheet_ms = (first_enter_ms + self.options.sheet_ms).saturating_sub(self.now_ms);
+        let loading_ms = self.options.loading_ms.max(sheet_ms);
+        self.remotes.insert(entry.id, RemotePlayer::enter(entry, self.now_ms, loading_ms));
     }
 
     fn check_visible_max(&mut self) {

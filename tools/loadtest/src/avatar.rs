@@ -5,10 +5,7 @@
 
 use std::collections::VecDeque;
 
-use game_client::{ClientMessage, Facing, Prediction, Vector};
-
-/// Speed along each axis, in units per second.
-const SPEED: f64 = 96.0;
+use game_client::{ClientMessage, Facing, Prediction, STEPS_PER_S, Vector};
 
 /// Most vector changes kept. Other clients see a change within a second, and no profile makes more changes in that
 /// time.
@@ -29,6 +26,8 @@ pub struct Change {
 #[derive(Clone, Debug)]
 pub struct Avatar {
     prediction: Prediction,
+    /// Speed along each axis, in units per second.
+    units_per_s: f64,
     /// Time of the predicted position, for a player extrapolated by its vector.
     position_at_ns: u64,
     /// The vector last sent.
@@ -43,9 +42,10 @@ pub struct Avatar {
 
 impl Avatar {
     /// Returns a standing player at its position on the server.
-    pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, now_ns: u64) -> Avatar {
+    pub fn new(x: u16, y: u16, facing: Facing, world_side: u16, step_units: f64, now_ns: u64) -> Avatar {
         Avatar {
-            prediction: Prediction::new(x, y, world_side),
+            prediction: Prediction::new(x, y, world_side, step_units),
+            units_per_s: step_units * STEPS_PER_S,
             position_at_ns: now_ns,
             vector: Vector::ZERO,
             facing,
@@ -125,7 +125,7 @@ impl Avatar {
         let elapsed_ns = now_ns.saturating_sub(self.position_at_ns);
         self.position_at_ns = now_ns;
         if !self.is_stepping {
-            self.prediction.advance(self.vector, SPEED * elapsed_ns as f64 / 1e9);
+            self.prediction.advance(self.vector, self.units_per_s * elapsed_ns as f64 / 1e9);
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
     const SECOND_NS: u64 = 1_000_000_000;
 
     fn avatar() -> Avatar {
-        Avatar::new(100, 100, Facing::Right, 2_000, 0)
+        Avatar::new(100, 100, Facing::Right, 2_000, game_client::STEP_UNITS, 0)
     }
 
     fn claim(message: &ClientMessage) -> Option<(u32, u32)> {

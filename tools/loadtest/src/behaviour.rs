@@ -32,6 +32,15 @@ named! {
     }
 }
 
+/// The server's rules that a player knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Side of the world, in units.
+    pub world_side: u16,
+    /// Distance of a step along each axis, in units.
+    pub step_units: f64,
+}
+
 /// The behavior of the players.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Profile {
@@ -115,12 +124,7 @@ pub enum Behaviour {
 impl Behaviour {
     /// Returns the behavior of a player that joined at `now_ns`, and the time of its first action, if any.
     /// [`Profile::pick`] must have resolved a mix.
-    pub fn begin(
-        profile: Profile,
-        world_side: u16,
-        now_ns: u64,
-        random: &mut Rng,
-    ) -> (Behaviour, Option<u64>) {
+    pub fn begin(profile: Profile, rules: Rules, now_ns: u64, random: &mut Rng) -> (Behaviour, Option<u64>) {
         match (profile.kind, profile.moves_per_s, profile.moving) {
             (Kind::Seed, Some(moves_per_s), _) => {
                 let interval_ns = (SECOND_NS as f64 / moves_per_s) as u64;
@@ -128,7 +132,7 @@ impl Behaviour {
                 (Behaviour::Seed { interval_ns }, Some(now_ns + random.u64(..=interval_ns)))
             }
             (Kind::Player, _, Some(moving)) => {
-                let (player, first_ns) = Player::begin(moving, world_side, now_ns, random);
+                let (player, first_ns) = Player::begin(moving, rules, now_ns, random);
                 (Behaviour::Player(player), first_ns)
             }
             (Kind::Artillery, ..) => {

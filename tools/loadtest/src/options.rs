@@ -69,6 +69,8 @@ pub struct Options {
     pub sync_interval: Duration,
     /// Side of the world, in units.
     pub world_side: u16,
+    /// The server's `PLAYER_SPEED`: distance of a step, in units.
+    pub player_speed: f64,
     /// Whether no other players are on the server.
     pub alone: bool,
     /// Print one JSON object instead of text.
@@ -105,6 +107,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::new("max-visible", "N", "128", "MAX_VISIBLE of the server").within(1.0, 4096.0),
     Flag::new("sync-interval", "TIME", "5s", "SYNC_INTERVAL_SEC of the server").within(1.0, 300.0),
     Flag::new("world-side", "UNITS", "2000", "side of the server's world").within(200.0, 65_535.0),
+    Flag::new("player-speed", "UNITS", "4", "PLAYER_SPEED of the server").within(1.0, 50.0),
     Flag::new("report", "FILE", "", "write an HTML report with charts").letter("r"),
     Flag::switch("alone", "no other players: any other player is a ghost, any open descriptor a leak"),
     Flag::switch("json", "print the result as one JSON object"),
@@ -153,6 +156,7 @@ pub fn read(line: &mut CommandLine<'_>) -> Options {
         max_visible: line.value("max-visible"),
         sync_interval: line.value("sync-interval"),
         world_side,
+        player_speed: line.value("player-speed"),
         alone: line.is_given("alone"),
         json: line.is_given("json"),
         report: line.optional("report"),

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use game_client::{ClientMessage, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector, Violation};
+use game_client::{
+    ClientMessage, FIRST_SPRITE_LOAD_MS, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector, Violation,
+};
 
 use crate::avatar::Avatar;
 use crate::measure::{Times, Window};
@@ -53,6 +55,7 @@ impl Viewers {
             lateness_ms: LATENESS_MS,
             visible_max: Some(options.max_visible),
             world_side: options.world_side,
+            step_units: options.player_speed,
             ..ReplicaOptions::default()
         };
         let current = (0..options.viewers).map(|_| Viewer::new(replica)).collect();
@@ -63,6 +66,13 @@ impl Viewers {
     pub fn restart(&mut self, viewer: usize) {
         let fresh = Viewer::new(self.options);
         self.past.push(std::mem::replace(&mut self.current[viewer], fresh));
+    }
+
+    /// Returns the time from which on snapshots correct every replica, on the run's clock: none comes while a client may be
+    /// loading its first sprite.
+    pub fn snapshots_from_ns(&self) -> u64 {
+        let entered_ms = self.current.iter().filter_map(|viewer| viewer.replica.first_enter_ms());
+        entered_ms.max().map_or(0, |entered_ms| (entered_ms + FIRST_SPRITE_LOAD_MS) * MS)
     }
 
     /// Records a message that a viewer sent.
@@ -208,7 +218,7 @@ mod tests {
     }
 
     fn avatar(changes: &[(u64, Vector)]) -> Avatar {
-        let mut avatar = Avatar::new(100, 100, Facing::Right, 2_000, 0);
+        let mut avatar = Avatar::new(100, 100, Facing::Right, 2_000, game_client::STEP_UNITS, 0);
         for &(at_ms, vector) in changes {
             avatar.set_vector(vector, false, at_ms * MS);
         }

@@ -35,6 +35,7 @@ pub const PROGRAM: Program<'_> = Program {
 
 const FLAGS: &[Flag] = &[
     Flag::new("server", "LIST", "", "servers to check and compare [starts one]").variable("SERVER"),
+    Flag::new("player-speed", "UNITS", "4", "PLAYER_SPEED of the servers").within(1.0, 50.0),
     Flag::switch("json", "print a JSON object"),
 ];
 
@@ -48,6 +49,8 @@ const SERVERS: &str =
 struct Options {
     /// Servers to check; empty means one in this process.
     servers: Vec<Server>,
+    /// `PLAYER_SPEED` of the servers, in units per client step.
+    player_speed: f64,
     is_json: bool,
 }
 
@@ -59,7 +62,11 @@ pub fn main(args: Vec<String>) -> ExitCode {
 fn options(line: &mut CommandLine<'_>) -> Options {
     let listed = |text: &str| servers(text, SERVERS_MAX, &["ws://", "http://"], &["/ws"]);
     let servers = line.optional_with("server", |text, _| listed(text).ok_or_else(|| SERVERS.to_owned()));
-    Options { servers: servers.unwrap_or_default(), is_json: line.is_given("json") }
+    Options {
+        servers: servers.unwrap_or_default(),
+        player_speed: line.value("player-speed"),
+        is_json: line.is_given("json"),
+    }
 }
 
 /// Runs all checks. Returns whether the last server passed.
@@ -67,7 +74,8 @@ fn run(mut options: Options) -> Result<bool, Failure> {
     if options.servers.is_empty() {
         options.servers.push(serve()?);
     }
-    let columns: Vec<Column> = options.servers.iter().map(Column::of).collect();
+    let columns: Vec<Column> =
+        options.servers.iter().map(|server| Column::of(server, options.player_speed)).collect();
     let text = if options.is_json { report::json(&columns) } else { report::table(&columns) };
     // The reader may close the pipe early.
     let _ = std::io::stdout().write_all(text.as_bytes());

@@ -41,11 +41,18 @@ fn failures_are_reported_for_each_check() {
     assert_eq!(passed("/health answers 200 with JSON"), (Some(true), Some(true)));
     assert_eq!(passed("/health counts players"), (Some(true), Some(false)));
     assert_eq!(passed("a MOVE of 6 bytes is acked with its number"), (Some(true), Some(false)));
-    assert_eq!(passed("a walking player moves 96 units a second"), (Some(false), Some(false)));
+    assert_eq!(passed("a walking player moves 24 steps a second"), (Some(false), Some(false)));
     for check in checks.iter().filter(|check| check["part"] != "HTTP") {
         let found = check["found"][1].as_str().unwrap_or_default();
         assert!(found.contains("joining: "), "{check}");
     }
+}
+
+#[test]
+fn a_server_with_a_fractional_speed_passes_with_that_speed() {
+    let server = [serve(&[("PLAYER_SPEED", "8.25")])];
+    assert_eq!(conform(&server, &["--player-speed", "8.25"]).status.code(), Some(0));
+    assert_eq!(conform(&server, &["--player-speed", "4"]).status.code(), Some(1));
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl OwnPlayer {
     pub(super) fn new(options: &ReplicaOptions) -> OwnPlayer {
         OwnPlayer {
             id: None,
-            prediction: Prediction::new(0, 0, options.world_side),
+            prediction: Prediction::new(0, 0, options.world_side, options.step_units),
             exceeds_rate: options.exceeds_rate,
             unanswered: VecDeque::new(),
             answered: 0,

@@ -4,9 +4,6 @@ use std::collections::VecDeque;
 
 use crate::codec::Vector;
 
-/// Distance of one step of the client along each axis, in units.
-const UNITS_PER_STEP: f64 = 4.0;
-
 /// Most inputs the client keeps for replay after a correction. The oldest is dropped.
 const INPUTS_MAX: usize = 10;
 
@@ -24,6 +21,8 @@ pub struct Prediction {
     x: f64,
     y: f64,
     world_side: f64,
+    /// Distance of one step along each axis, in units.
+    step_units: f64,
     last_sequence: u32,
     /// Steps without an ack: sequence number and vector.
     inputs: VecDeque<(u32, Vector)>,
@@ -32,11 +31,12 @@ pub struct Prediction {
 
 impl Prediction {
     /// Returns the prediction of a player that stands at its position on the server.
-    pub fn new(x: u16, y: u16, world_side: u16) -> Prediction {
+    pub fn new(x: u16, y: u16, world_side: u16, step_units: f64) -> Prediction {
         Prediction {
             x: f64::from(x),
             y: f64::from(y),
             world_side: f64::from(world_side),
+            step_units,
             last_sequence: 0,
             inputs: VecDeque::new(),
             corrections: 0,
@@ -66,7 +66,7 @@ impl Prediction {
             self.inputs.pop_front();
         }
         self.inputs.push_back((sequence, vector));
-        self.advance(vector, UNITS_PER_STEP);
+        self.advance(vector, self.step_units);
         sequence
     }
 
@@ -93,7 +93,7 @@ impl Prediction {
         for index in 0..self.inputs.len() {
             let (input, vector) = self.inputs[index];
             if input > sequence {
-                self.advance(vector, UNITS_PER_STEP);
+                self.advance(vector, self.step_units);
             }
         }
         self.corrections += u64::from(before != self.position());

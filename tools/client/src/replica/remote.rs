@@ -1,6 +1,6 @@
 //! Another player's sprite, and its extrapolation between two messages.
 
-use super::UNITS_PER_S;
+use super::{ReplicaOptions, STEPS_PER_S};
 use crate::codec::{Entry, Facing, PlayerId, State, Vector};
 
 /// Duration of the attack animation, in milliseconds.
@@ -52,9 +52,9 @@ impl RemotePlayer {
     }
 
     /// Extrapolates by the time since the last call, and ends a finished attack animation.
-    pub(super) fn advance(&mut self, elapsed_ms: u64, now_ms: u64, world_side: u16) {
-        let distance = UNITS_PER_S * elapsed_ms as f64 / 1_000.0;
-        let side = f64::from(world_side);
+    pub(super) fn advance(&mut self, elapsed_ms: u64, now_ms: u64, options: &ReplicaOptions) {
+        let distance = options.step_units * STEPS_PER_S * elapsed_ms as f64 / 1_000.0;
+        let side = f64::from(options.world_side);
         self.x = (self.x + f64::from(self.vector.dx()) * distance).clamp(0.0, side);
         self.y = (self.y + f64::from(self.vector.dy()) * distance).clamp(0.0, side);
         self.is_shown = self.is_shown || now_ms >= self.loaded_at_ms;

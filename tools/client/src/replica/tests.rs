@@ -67,9 +67,9 @@ fn an_empty_first_game_state_leaves_the_viewer_without_identity() {
 fn a_later_game_state_updates_players_but_not_their_vectors() {
     let mut replica = with_other();
     replica.receive(10_000, &ServerMessage::Joined(entry(1006, 0, 0)));
-    replica.receive(11_000, &movement(OTHER, Vector::UP));
+    replica.receive(16_000, &movement(OTHER, Vector::UP));
     let turned = Entry { facing: Facing::Left, ..entry(OTHER, 300, 200) };
-    replica.receive(11_000, &ServerMessage::GameState(vec![turned, entry(1007, 7, 7)]));
+    replica.receive(16_000, &ServerMessage::GameState(vec![turned, entry(1007, 7, 7)]));
     assert!(replica.remote(1006).is_none(), "a player missing from GAME_STATE is removed");
     assert!(replica.remote(1007).is_some(), "a player new in GAME_STATE enters");
     let other = replica.remote(OTHER).unwrap();
@@ -99,16 +99,36 @@ fn a_game_state_while_the_first_sprite_loads_duplicates_every_player() {
 }
 
 #[test]
-fn a_game_state_is_forbidden_for_three_seconds_after_the_first_remote_enter() {
+fn a_game_state_is_forbidden_for_fifteen_seconds_after_the_first_remote_enter() {
     let mut replica = alone();
     replica.receive(1_000, &ServerMessage::Joined(entry(1006, 0, 0)));
-    replica.receive(3_999, &ServerMessage::GameState(vec![entry(1006, 0, 0)]));
-    let violation = Violation::GameStateWhileLoadingFirstSprite { after_ms: 2_999 };
+    replica.receive(15_999, &ServerMessage::GameState(vec![entry(1006, 0, 0)]));
+    let violation = Violation::GameStateWhileLoadingFirstSprite { after_ms: 14_999 };
     assert_eq!(replica.violations(), [violation]);
     assert_eq!(replica.duplicates(), [] as [PlayerId; 0], "the sprite had loaded by then");
-    replica.receive(4_000, &ServerMessage::Joined(entry(1007, 0, 0)));
-    replica.receive(4_001, &ServerMessage::GameState(vec![entry(1006, 0, 0), entry(1007, 0, 0)]));
+    replica.receive(16_000, &ServerMessage::Joined(entry(1007, 0, 0)));
+    replica.receive(16_001, &ServerMessage::GameState(vec![entry(1006, 0, 0), entry(1007, 0, 0)]));
     assert_eq!(replica.violations(), [violation]);
+}
+
+#[test]
+fn no_sprite_loads_before_a_late_sheet_and_each_game_state_before_it_duplicates_all_players() {
+    let mut replica = Replica::new(ReplicaOptions { sheet_ms: 8_000, ..ReplicaOptions::default() });
+    replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 0, 0), entry(OTHER, 0, 0)]));
+    replica.receive(1_000, &ServerMessage::Joined(entry(1006, 50, 0)));
+    replica.receive(3_500, &ServerMessage::GameState(vec![entry(OTHER, 0, 0), entry(1006, 0, 0)]));
+    replica.receive(7_000, &movement(1006, Vector::RIGHT));
+    replica.receive(7_990, &ServerMessage::GameState(vec![entry(1006, 0, 0)]));
+    replica.receive(7_990, &ServerMessage::Joined(entry(1007, 0, 0)));
+    assert_eq!(replica.shown().count(), 0);
+    replica.advance(8_000);
+    assert_eq!(
+        replica.shown().map(|remote| (remote.id, remote.vector)).collect::<Vec<_>>(),
+        [(1006, Vector::ZERO)]
+    );
+    assert_eq!(replica.duplicates(), [OTHER, 1006, 1006]);
+    replica.advance(8_290);
+    assert_eq!(replica.shown().count(), 2, "with the sheet, sprites load as usual");
 }
 
 #[test]
@@ -116,7 +136,7 @@ fn the_lateness_option_relaxes_time_checks() {
     let options = ReplicaOptions { lateness_ms: 500, ..ReplicaOptions::default() };
     let mut replica = Replica::new(options);
     replica.receive(0, &ServerMessage::GameState(vec![entry(OWN, 0, 0), entry(OTHER, 0, 0)]));
-    replica.receive(2_500, &ServerMessage::GameState(vec![entry(OTHER, 0, 0)]));
+    replica.receive(14_500, &ServerMessage::GameState(vec![entry(OTHER, 0, 0)]));
     assert_eq!(replica.violations(), []);
 }
 
@@ -175,7 +195,7 @@ fn left_removes_a_loaded_sprite_and_leaves_a_ghost_of_a_loading_one() {
     replica.advance(12_000);
     assert_eq!(replica.violations(), [Violation::LeftWhileLoading { id: 1006, after_ms: 100 }]);
     assert_eq!(replica.shown().filter(|remote| remote.is_ghost).count(), 1);
-    replica.receive(13_000, &ServerMessage::GameState(vec![]));
+    replica.receive(16_000, &ServerMessage::GameState(vec![]));
     assert_eq!(replica.shown().count(), 0, "a GAME_STATE removes the ghost");
 }
 
@@ -327,7 +347,7 @@ fn exceeding_the_visible_limit_is_a_violation() {
 fn impossible_messages_are_violations() {
     let mut replica = with_other();
     let error = replica.receive_payload(10_000, &[9, 0]).unwrap_err();
-    replica.receive(14_000, &ServerMessage::GameState(vec![entry(OTHER, 0, 2_001), entry(OTHER, 0, 0)]));
+    replica.receive(15_000, &ServerMessage::GameState(vec![entry(OTHER, 0, 2_001), entry(OTHER, 0, 0)]));
     let expected = [
         Violation::Undecodable(error),
         Violation::OutsideWorld { id: OTHER, x: 0, y: 2_001 },

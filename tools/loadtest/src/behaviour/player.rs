@@ -7,7 +7,7 @@
 use fastrand::Rng;
 use game_client::{Facing, Vector};
 
-use super::{Action, Decision, SECOND_NS};
+use super::{Action, Decision, Rules, SECOND_NS};
 
 /// Steps per second of the browser client.
 const STEPS_PER_S: u64 = 24;
@@ -15,14 +15,8 @@ const STEPS_PER_S: u64 = 24;
 /// Duration of one step.
 const STEP_NS: u64 = SECOND_NS / STEPS_PER_S;
 
-/// Distance of a step along each axis, in units. A player nearer than this to its destination has arrived.
-const STEP_UNITS: f64 = 4.0;
-
 /// Duration of the attack animation, and interval of `ATTACK_END` afterwards.
 const ATTACK_NS: u64 = SECOND_NS;
-
-/// Speed along each axis, in units per second.
-const SPEED: f64 = 96.0;
 
 /// Mean time of a walk between two random positions of the whole world. With eight directions, the longer axis determines it.
 const WALK_MEAN_NS: f64 = 9.7e9;
@@ -41,7 +35,7 @@ const PAUSE_NS_MAX: f64 = 3.6e12;
 pub struct Player {
     /// Fraction of the time spent walking.
     moving: f64,
-    world_side: u16,
+    rules: Rules,
     /// Remaining fraction of the walk in progress at the join.
     first_part: Option<f64>,
     activity: Activity,
@@ -60,12 +54,12 @@ enum Activity {
 
 impl Player {
     /// Returns a player that joins in the middle of a walk or a pause, with the probabilities of the steady state.
-    pub fn begin(moving: f64, world_side: u16, now_ns: u64, random: &mut Rng) -> (Player, Option<u64>) {
+    pub fn begin(moving: f64, rules: Rules, now_ns: u64, random: &mut Rng) -> (Player, Option<u64>) {
         let first_part = (random.f64() < moving).then(|| random.f64());
         let within_ns = if first_part.is_some() { STEP_NS } else { pause_ns(moving, WALK_MEAN_NS) };
         let player = Player {
             moving,
-            world_side,
+            rules,
             first_part,
             activity: Activity::Pausing,
             facing: Facing::Right,
@@ -98,7 +92,7 @@ impl Player {
             Activity::Pausing => self.start_walk(due_ns, position, random),
             Activity::Walking { to, began_ns, steps_before_attack } => (to, began_ns, steps_before_attack),
         };
-        let vector = direction(position, to);
+        let vector = direction(position, to, self.rules.step_units);
         if vector == Vector::ZERO {
             self.activity = Activity::Pausing;
             let pause_ns = pause_ns(self.moving, (due_ns - began_ns) as f64);
@@ -124,12 +118,13 @@ impl Player {
         from: (f64, f64),
         random: &mut Rng,
     ) -> ((f64, f64), u64, Option<u64>) {
-        let mut coordinate = || f64::from(random.u16(..=self.world_side));
+        let mut coordinate = || f64::from(random.u16(..=self.rules.world_side));
         let to = (coordinate(), coordinate());
         let (way_x, way_y) = (to.0 - from.0, to.1 - from.1);
         // A player that joins in the middle of a walk has only a fraction of it left.
         let part = self.first_part.take().unwrap_or(1.0);
-        let walk_ns = way_x.abs().max(way_y.abs()) / SPEED * SECOND_NS as f64;
+        let walk_ns =
+            way_x.abs().max(way_y.abs()) / (self.rules.step_units * STEPS_PER_S as f64) * SECOND_NS as f64;
         let began_ns = due_ns.saturating_sub((walk_ns * (1.0 - part)) as u64);
         ((from.0 + way_x * part, from.1 + way_y * part), began_ns, attack_chance(random))
     }
@@ -157,9 +152,9 @@ fn attack_chance(random: &mut Rng) -> Option<u64> {
 }
 
 /// Returns the one of eight directions that leads to `to`, or zero within a step of it.
-fn direction(from: (f64, f64), to: (f64, f64)) -> Vector {
+fn direction(from: (f64, f64), to: (f64, f64), step_units: f64) -> Vector {
     let part =
-        |from: f64, to: f64| if (to - from).abs() < STEP_UNITS { 0 } else { (to - from).signum() as i8 };
+        |from: f64, to: f64| if (to - from).abs() < step_units { 0 } else { (to - from).signum() as i8 };
     Vector::new(part(from.0, to.0), part(from.1, to.1)).expect("components are -1, 0 or 1")
 }
 
@@ -177,7 +172,8 @@ mod tests {
     /// Simulates a player and its walk for some time.
     fn live(moving: f64, seed: u64, seconds: u64) -> Life {
         let mut random = Rng::with_seed(seed);
-        let (mut player, first_ns) = Player::begin(moving, 2_000, 0, &mut random);
+        let (mut player, first_ns) =
+            Player::begin(moving, Rules { world_side: 2_000, step_units: 4.0 }, 0, &mut random);
         let mut life = Life { actions: Vec::new(), turns: 0, position: (500.0, 500.0) };
         let mut due_ns = first_ns.unwrap_or(u64::MAX);
         while due_ns < seconds * SECOND_NS {

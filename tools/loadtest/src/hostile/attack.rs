@@ -80,8 +80,8 @@ impl Attack {
         match self {
             // A silent connection keeps its slot for ten seconds.
             Attack::Slots => 12,
-            // An observer gets no snapshot in its first seconds.
-            Attack::Jump => 4,
+            // An observer gets no snapshot in its first 15 s.
+            Attack::Jump | Attack::Desync => 17,
             _ => 1,
         }
     }

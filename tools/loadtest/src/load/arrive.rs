@@ -10,7 +10,7 @@ use super::Load;
 use super::act::SLOW_READ_INTERVAL_NS;
 
 use crate::avatar::Avatar;
-use crate::behaviour::{Behaviour, SECOND_NS};
+use crate::behaviour::{Behaviour, Rules, SECOND_NS};
 use crate::connection::Phase;
 use crate::options::Options;
 use crate::schedule::{Entry, FixedRate, Task};
@@ -146,7 +146,8 @@ impl Load {
         let client = &mut self.clients[index];
         client.phase = Phase::Playing;
         client.id = own.id;
-        client.avatar = Some(Avatar::new(own.x, own.y, own.facing, self.options.world_side, now_ns));
+        let Options { world_side, player_speed, .. } = self.options;
+        client.avatar = Some(Avatar::new(own.x, own.y, own.facing, world_side, player_speed, now_ns));
         self.churn.ids.record(own.id, client.highest_before);
         self.players.insert(own.id, index);
         self.connections.playing += 1;
@@ -169,8 +170,9 @@ impl Load {
         let client = &mut self.clients[index];
         let profile = self.options.profile.pick(&mut client.random);
         client.claims = self.options.move_bytes.or(profile.move_bytes()) == Some(14);
-        let side = self.options.world_side;
-        let (behaviour, first_ns) = Behaviour::begin(profile, side, now_ns, &mut client.random);
+        let Options { world_side, player_speed: step_units, .. } = self.options;
+        let rules = Rules { world_side, step_units };
+        let (behaviour, first_ns) = Behaviour::begin(profile, rules, now_ns, &mut client.random);
         client.behaviour = behaviour;
         let generation = client.connection.generation;
         let mut plan = |due_ns, task| self.tasks.add(Entry { due_ns, client: index, generation, task });

@@ -127,7 +127,9 @@ impl Load {
         let wait_ns = if self.options.viewers == 0 {
             0
         } else {
-            self.options.sync_interval.as_nanos() as u64 + SYNC_MARGIN_NS
+            self.viewers.snapshots_from_ns().saturating_sub(now_ns)
+                + self.options.sync_interval.as_nanos() as u64
+                + SYNC_MARGIN_NS
         };
         self.enter_stage(Stage::Settling, now_ns + wait_ns);
     }

@@ -7,8 +7,16 @@ mod together;
 
 use std::net::SocketAddr;
 
-/// Runs a check; the error describes the actual behavior.
+/// Asks a server; the error describes the actual behavior.
 type Ask = fn(SocketAddr) -> Result<(), String>;
+
+/// How a check asks.
+pub enum Question {
+    /// With the server alone.
+    Plain(Ask),
+    /// With the distance of a client's step on that server, in units.
+    OfSpeed(fn(SocketAddr, f64) -> Result<(), String>),
+}
 
 /// One requirement on a server.
 pub struct Check {
@@ -19,16 +27,25 @@ pub struct Check {
     /// Whether the game's client or the operators of a server depend on it. Otherwise, this project promises it beyond the
     /// behavior of earlier servers.
     pub is_needed: bool,
-    /// Runs the check.
-    pub ask: Ask,
+    question: Question,
+}
+
+impl Check {
+    /// Runs the check against a server with this `PLAYER_SPEED`; the error describes the actual behavior.
+    pub fn ask(&self, server: SocketAddr, step_units: f64) -> Result<(), String> {
+        match self.question {
+            Question::Plain(ask) => ask(server),
+            Question::OfSpeed(ask) => ask(server, step_units),
+        }
+    }
 }
 
 const fn needed(part: &'static str, name: &'static str, ask: Ask) -> Check {
-    Check { part, name, is_needed: true, ask }
+    Check { part, name, is_needed: true, question: Question::Plain(ask) }
 }
 
 const fn promised(part: &'static str, name: &'static str, ask: Ask) -> Check {
-    Check { part, name, is_needed: false, ask }
+    Check { part, name, is_needed: false, question: Question::Plain(ask) }
 }
 
 /// Returns all checks, in the order in which a client depends on them.

@@ -24,9 +24,9 @@ pub struct Column {
 
 impl Column {
     /// Runs all checks against a server.
-    pub fn of(server: &Server) -> Column {
+    pub fn of(server: &Server, step_units: f64) -> Column {
         let reached = reach(server);
-        let ask = |check: &Check| reached.clone().and_then(check.ask);
+        let ask = |check: &Check| reached.clone().and_then(|server| check.ask(server, step_units));
         Column { name: server.name.clone(), results: checks::all().map(ask).collect() }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use game_client::line::Line;
-use game_client::{PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
+use game_client::{FIRST_SPRITE_LOAD_MS, PlayerId, Replica, ReplicaOptions, ServerMessage, Vector};
 
 use super::{Figure, Site, Ticker};
 
@@ -82,6 +82,12 @@ struct Distances {
 
 impl Distances {
     fn compare(&mut self, replica: &Replica, now_ms: u64, truth: &Truth) {
+        let has_snapshots = replica
+            .first_enter_ms()
+            .is_some_and(|first_ms| now_ms >= first_ms + FIRST_SPRITE_LOAD_MS + SETTLING_MS);
+        if !has_snapshots {
+            return;
+        }
         let truth = truth.lock().expect("no holder panics");
         let fresh = truth.iter().filter(|(_, (_, _, known))| known.elapsed() <= TRUTH_AGE_MAX);
         for (&id, &(x, y, _)) in fresh {
@@ -118,11 +124,17 @@ mod tests {
         replica.receive(1, &ServerMessage::GameState(vec![entry(1001), entry(1002)]));
         replica.receive(1, &ServerMessage::Movement { id: 1001, vector: Vector::RIGHT });
         replica.advance(2_001);
-        let truth = Truth::new(BTreeMap::from([(1001, (500.0, 500.0, Instant::now()))]));
+        replica.receive(20_000, &ServerMessage::GameState(vec![entry(1001), entry(1002)]));
+        replica.receive(20_000, &ServerMessage::Joined(entry(1003)));
+        replica.advance(22_000);
+        let truth = Truth::new(BTreeMap::from([
+            (1001, (500.0, 500.0, Instant::now())),
+            (1003, (900.0, 500.0, Instant::now())),
+        ]));
         let mut distances = Distances::default();
-        distances.compare(&replica, 1_000, &truth);
-        assert_eq!(distances.mean(), None, "the attacker has just entered");
-        distances.compare(&replica, 2_001, &truth);
-        assert_eq!((distances.count, distances.largest), (1, 192.0));
+        distances.compare(&replica, 16_500, &truth);
+        assert_eq!(distances.mean(), None, "no snapshot has come");
+        distances.compare(&replica, 21_000, &truth);
+        assert_eq!((distances.count, distances.largest), (1, 192.0), "one attacker has just entered");
     }
 }

@@ -4,15 +4,15 @@
 use std::time::{Duration, Instant};
 
 use game_client::line::Line;
-use game_client::{ServerMessage, Vector};
+use game_client::{FIRST_SPRITE_LOAD_MS, ServerMessage, Vector};
 
 use super::{Figure, Site, Ticker};
 
 /// Time between two claims. The player walks farther than the distance of a jump in this time.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(190);
 
-/// Time before the observer counts; it gets no snapshot in its first three seconds.
-const SETTLING: Duration = Duration::from_secs(3);
+/// Time before the observer counts; until then it gets no snapshot.
+const SETTLING: Duration = Duration::from_millis(FIRST_SPRITE_LOAD_MS);
 
 /// Maximum snapshots per viewer and second: one in 2 s for jumps, plus a regular one in 5 s.
 const SNAPSHOTS_PER_S_MAX: f64 = 0.7;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use game_client::frame::Opcode;
 use game_client::line::Event;
-use game_client::{ClientMessage, Facing, ServerMessage, Vector};
+use game_client::{ClientMessage, Facing, STEPS_PER_S, ServerMessage, Vector};
 
-use super::{Check, expect, needed, promised};
+use super::{Check, Question, expect, needed, promised};
 use crate::conform::player::{PATIENCE, Player};
 
 const PART: &str = "alone";
@@ -25,7 +25,12 @@ pub const CHECKS: &[Check] = &[
     promised(PART, "a claim far away is acked at the server's position", far),
     needed(PART, "MOVEs in a row are all acked, in order", row),
     promised(PART, "a number sent twice is acked twice", twice),
-    promised(PART, "a walking player moves 96 units a second", speed),
+    Check {
+        part: PART,
+        name: "a walking player moves 24 steps a second",
+        is_needed: false,
+        question: Question::OfSpeed(speed),
+    },
     needed(PART, "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are accepted", others),
     needed(PART, "a ping is answered with its payload", ping),
     promised(PART, "unknown types and wrong lengths are ignored", invalid),
@@ -37,8 +42,7 @@ const WORLD_SIDE: u16 = 2_000;
 /// Duration of a walk.
 const WALK: Duration = Duration::from_secs(1);
 
-/// Speed of a player, and its allowed error: a few ticks of movement.
-const UNITS_PER_S: f64 = 96.0;
+/// Allowed error of a speed: a few ticks of movement.
 const TOLERANCE: f64 = 0.15;
 
 fn first(server: SocketAddr) -> Result<(), String> {
@@ -106,7 +110,8 @@ fn twice(server: SocketAddr) -> Result<(), String> {
 }
 
 /// Bounds the server's walking time by the times of sending and receiving, so that a busy machine changes no result.
-fn speed(server: SocketAddr) -> Result<(), String> {
+fn speed(server: SocketAddr, step_units: f64) -> Result<(), String> {
+    let units_per_s = step_units * STEPS_PER_S;
     let mut player = Player::join(server)?;
     let sent = Instant::now();
     let begin = player.step(Vector::RIGHT)?;
@@ -118,7 +123,7 @@ fn speed(server: SocketAddr) -> Result<(), String> {
     let (to, _) = player.acked(end)?;
     let most_s = sent.elapsed().as_secs_f64();
     let walked = f64::from(to.abs_diff(from));
-    let allowed = least_s * UNITS_PER_S * (1.0 - TOLERANCE)..=most_s * UNITS_PER_S * (1.0 + TOLERANCE);
+    let allowed = least_s * units_per_s * (1.0 - TOLERANCE)..=most_s * units_per_s * (1.0 + TOLERANCE);
     expect(allowed.contains(&walked), || format!("{walked} units in {least_s:.2} to {most_s:.2} s"))
 }
 
