@@ -84,9 +84,9 @@ pub const REMOVED_DWELL_MS: u32 = 1_000;
 /// Time after a mover's JOINED at which its vector is sent again, in milliseconds.
 pub const KEYFRAME_AFTER_MS: u32 = 1_000;
 
-/// Time after a viewer's first JOINED during which no `GAME_STATE` is sent, in milliseconds. The client is
-/// loading its first sprite and would draw every listed player twice, permanently.
-pub const FIRST_SPRITE_LOAD_MS: u32 = 3_000;
+/// Time after a viewer's first JOINED during which no `GAME_STATE` is sent, in milliseconds. A client that is still loading
+/// the sprite sheet would draw every listed player twice, permanently. The sheet has hundreds of kilobytes.
+pub const FIRST_SPRITE_LOAD_MS: u32 = 15_000;
 
 /// Time within which each viewer gets a snapshot of a jump, in milliseconds; [`JUMP_SYNC_PAUSE_MS`] can delay it.
 pub const JUMP_SYNC_MS: u32 = 1_000;

@@ -49,7 +49,7 @@ pub(super) fn write_flush(
         FlushKind::InterestUpdate | FlushKind::Snapshot => {
             let updated_before = viewer.schedule.interest_updated_at();
             let first_entered = update_interest(viewer, scene, settings, u32::MAX, scratch);
-            let set_changed = first_entered < viewer.interest_set.len() || !scratch.left.kept().is_empty();
+            let set_changed = first_entered < viewer.interest_set.len() || !scratch.left.ids().is_empty();
             viewer.schedule.changed_since_snapshot |= set_changed || scratch.any_moves;
             find_changed(viewer, first_entered, &scene.world, scratch);
             if kind == FlushKind::Snapshot {
@@ -97,10 +97,10 @@ fn write_left_and_delta(
     scratch: &mut Scratch,
     frames: &mut Frames<'_>,
 ) {
-    for &id in scratch.left.kept() {
+    for &id in scratch.left.ids() {
         frames.left(id);
     }
-    for at in scratch.keyframes.clone() {
+    for at in scratch.keyframes.clone().chain(scratch.early_keyframes.clone()) {
         let member = viewer.interest_set.at(at);
         if frames.world.is_present(member.slot, member.id) {
             write_keyframe(viewer, member, frames);
@@ -216,8 +216,9 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     }
 }
 
-/// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the sprite. This happens
-/// once, one second after the member entered. Changes since the last flush are part of the delta in this flush.
+/// Writes a keyframe of a member: repeats the changes that the client ignored while it was loading the sprite. This happens one
+/// second after the member entered. While the first sprite may be loading, it happens earlier as well, and every two seconds
+/// afterwards. Changes since the last flush are part of the delta in this flush.
 fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_>) {
     let (world, slot) = (frames.world, member.slot);
     let missed = world.changes_since(world.tick() - member.age(world.tick()));
@@ -228,6 +229,20 @@ fn write_keyframe(viewer: &Viewer, member: InterestEntry, frames: &mut Frames<'_
     }
     if missed.has_new_facing(slot) && !unsent.has_new_facing(slot) {
         frames.direction(slot);
+    }
+}
+
+/// Writes a stop for each member that the client extrapolates: it moves, its stop is unsent, or its LEFT is.
+pub(super) fn write_stops(viewer: &Viewer, frames: &mut Frames<'_>) {
+    let world = frames.world;
+    for member in viewer.interest_set.iter() {
+        let has_stopped = || {
+            !world.entity_state(member.slot).is_moving()
+                && !viewer.schedule.unsent(world).has_new_vector(member.slot)
+        };
+        if !world.is_present(member.slot, member.id) || !has_stopped() {
+            frames.stop(member.id);
+        }
     }
 }
 

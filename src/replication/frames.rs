@@ -75,6 +75,12 @@ impl Frames<'_> {
         self.counts.movement += 1;
     }
 
+    /// Writes the vector zero of an entity. It may be removed from the world already.
+    pub(super) fn stop(&mut self, id: u32) {
+        self.out.extend_from_slice(&message::movement(id, 0, 0));
+        self.counts.movement += 1;
+    }
+
     /// Writes the vectors of the members at these positions that have changed. Skips members
     /// that may have changes besides the vector.
     ///

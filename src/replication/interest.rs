@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::compaction::Compactor;
 use super::epoch_set::EpochSet;
 use super::grid::Rect;
-use super::interest_set::InterestSet;
+use super::interest_set::{InterestSet, Left};
 use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint};
 use super::viewer::Viewer;
 use super::{Scene, Settings};
@@ -42,14 +42,18 @@ pub struct Scratch {
     evicted: Compactor<u32>,
     /// Slots of the entities that enter.
     entering: Compactor<u32>,
-    /// Ids of the members that left in the last update.
-    pub(super) left: Compactor<u32>,
+    /// The members that left in the last update.
+    pub(super) left: Left,
+    /// Squared distances of members.
+    distances: Vec<u64>,
     /// Positions of the members that may have changed.
     pub(super) changed: Compactor<u32>,
     /// Movement frames of the members whose only change is the vector.
     pub(super) movements: Compactor<MovementFrame>,
     /// Positions in `viewer.interest_set` whose vector is repeated as a keyframe.
     pub(super) keyframes: Range<usize>,
+    /// The same, after [`Settings::early_keyframe_after`].
+    pub(super) early_keyframes: Range<usize>,
     pub(super) any_moves: bool,
     /// Squared distance of the farthest member.
     farthest_squared: u64,
@@ -81,10 +85,14 @@ pub(crate) fn update_interest(
     rank_evictable(&viewer.interest_set, evictable, world, &viewpoint, scratch);
     let protected = keep_protected(viewer, evictable, world, settings, &viewpoint, scratch);
     let capacity = settings.max_visible.saturating_sub(protected);
+    let is_blocking = block_recent_leaves(viewer, scene, settings, &viewpoint, scratch);
     Search { scene, viewpoint: &viewpoint, capacity, ids_below, seen: &scratch.seen }
         .run(viewer.search_radius, &mut scratch.candidates);
     select_nearest(capacity, scratch);
     viewer.interest_set.retain_mask(&scratch.keep, &mut scratch.left);
+    if !scratch.left.ids().is_empty() {
+        viewer.recent_leaves.record(scratch.left.iter(), now, settings.max_visible);
+    }
 
     let first_entered = viewer.interest_set.len();
     scratch.keyframes = members_reaching_age(
@@ -93,6 +101,15 @@ pub(crate) fn update_interest(
         viewer.schedule.interest_updated_at(),
         now,
     );
+    scratch.early_keyframes = 0..0;
+    if viewer.schedule.may_load_first_sprite(now) {
+        // A sprite stands still until its first vector, and no snapshot may correct its position yet.
+        let (age, since) = (settings.early_keyframe_after, viewer.schedule.interest_updated_at());
+        scratch.early_keyframes = members_reaching_age(&viewer.interest_set, age, since, now);
+        if viewer.schedule.repeats_keyframes(now, settings) {
+            scratch.keyframes.start = 0;
+        }
+    }
     let farthest_selected = find_entering(scratch);
     for &slot in scratch.entering.kept() {
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
@@ -102,6 +119,9 @@ pub(crate) fn update_interest(
     viewer.search_radius =
         if scratch.candidates.kept().len() < capacity { RADIUS_MAX } else { radius + radius / 4 };
     viewer.schedule.interest_updated(viewer.interest_set.len() > first_entered, now, settings);
+    if is_blocking {
+        viewer.schedule.request_later_update(now);
+    }
     // The distance of a selected member is scaled down, so it never raises the maximum.
     let farthest = scratch.farthest_squared.max(farthest_selected);
     viewer.regions = regions_of_interest(viewer, world, settings, &viewpoint, farthest);
@@ -189,6 +209,59 @@ fn keep_protected(
     viewer.schedule.set_left_pending(left_pending, world);
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
     kept
+}
+
+/// Keeps the entities that left a moment ago out of the search, unless they are among the nearest half. Returns whether there are any.
+///
+/// While a client that draws the whole world may be loading its first sprite, all of them are kept out: it has missed their LEFT,
+/// and would draw them twice, permanently. Clients with a viewport are of another kind.
+fn block_recent_leaves(
+    viewer: &mut Viewer,
+    scene: &Scene,
+    settings: &Settings,
+    viewpoint: &Viewpoint,
+    scratch: &mut Scratch,
+) -> bool {
+    let (world, now) = (&scene.world, scene.world.tick());
+    let is_loading = viewer.half_sides().is_none() && viewer.schedule.may_load_first_sprite(now);
+    if !is_loading {
+        let elapsed = now - viewer.schedule.interest_updated_at();
+        viewer.recent_leaves.forget(settings.reenter_after, elapsed, now);
+    }
+    if viewer.recent_leaves.is_empty() {
+        return false;
+    }
+    let beyond = if is_loading { 0 } else { half_distance(viewer, world, settings, viewpoint, scratch) };
+    let mut is_blocking = false;
+    for leave in viewer.recent_leaves.iter() {
+        let entity = world.entity_state(leave.slot);
+        let is_blocked = leave.is_of(entity.id()) && viewpoint.squared_distance_to(entity.position) >= beyond;
+        if is_blocked {
+            scratch.seen.insert(leave.slot);
+            is_blocking = true;
+        }
+    }
+    is_blocking
+}
+
+/// Returns the squared distance from which on an entity is not among the nearest half of a full interest set: that of the member
+/// with this rank, or [`u64::MAX`] if there are fewer.
+fn half_distance(
+    viewer: &Viewer,
+    world: &World,
+    settings: &Settings,
+    viewpoint: &Viewpoint,
+    scratch: &mut Scratch,
+) -> u64 {
+    let half = settings.max_visible.div_ceil(2);
+    let Scratch { distances, .. } = scratch;
+    distances.clear();
+    let position = |&slot: &u32| viewpoint.squared_distance_to(world.entity_state(slot).position);
+    distances.extend(viewer.interest_set.slots().iter().map(position));
+    if distances.len() < half {
+        return u64::MAX;
+    }
+    *distances.select_nth_unstable(half - 1).1
 }
 
 /// Up to this surplus, candidates are removed by one scan each; above it, a selection algorithm is faster.

@@ -30,6 +30,29 @@ fn age(entered: u32, now: Tick) -> Tick {
     Tick::from((now as u32).wrapping_sub(entered))
 }
 
+/// The members that left in an interest update.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) slots: Compactor<u32>,
+    pub(super) ids: Compactor<u32>,
+}
+
+impl Left {
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.ids.clear();
+    }
+
+    pub(super) fn ids(&self) -> &[u32] {
+        self.ids.kept()
+    }
+
+    /// Returns the slot and the id of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.slots.kept().iter().copied().zip(self.ids().iter().copied())
+    }
+}
+
 /// The members of an interest set, in the order in which they entered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InterestSet {
@@ -153,11 +176,13 @@ impl InterestSet {
         self.rows[start..end].fill(now as u32);
     }
 
-    /// Keeps the members at the positions where `keep` is true; appends the ids of the others to `left`.
-    pub(super) fn retain_mask(&mut self, keep: &[bool], left: &mut Compactor<u32>) {
+    /// Keeps the members at the positions where `keep` is true; appends the slots and ids of the others to `left`.
+    pub(super) fn retain_mask(&mut self, keep: &[bool], left: &mut Left) {
         let len = self.len();
         let Some(first) = keep[..len].iter().position(|keep| !keep) else { return };
-        left.compact(self.ids()[first..].iter().zip(&keep[first..]).map(|(&id, &keep)| (id, !keep)));
+        left.ids.compact(self.ids()[first..].iter().zip(&keep[first..]).map(|(&id, &keep)| (id, !keep)));
+        left.slots
+            .compact(self.slots()[first..].iter().zip(&keep[first..]).map(|(&slot, &keep)| (slot, !keep)));
         let capacity = self.capacity();
         for row in self.rows.chunks_exact_mut(capacity) {
             let mut kept = first;
@@ -226,13 +251,14 @@ mod tests {
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), all.clone());
             let keep = |member: &InterestEntry| !gone[member.slot as usize];
             let (expected, others): (Vec<InterestEntry>, Vec<InterestEntry>) = all.into_iter().partition(keep);
-            let mut left = Compactor::default();
+            let mut left = Left::default();
             kept.retain_mask(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
             let mut retained = set_of(count);
             retained.retain(|member| keep(&member));
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), expected.clone());
             prop_assert_eq!(retained.iter().collect::<Vec<_>>(), expected.clone());
-            prop_assert_eq!(left.kept(), others.iter().map(|member| member.id).collect::<Vec<_>>());
+            let others: Vec<_> = others.iter().map(|member| (member.slot, member.id)).collect();
+            prop_assert_eq!(left.iter().collect::<Vec<_>>(), others);
             prop_assert_eq!(kept.iter().next_back(), expected.last().copied());
         }
     }

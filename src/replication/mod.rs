@@ -7,7 +7,7 @@
 //!
 //! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
 //! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],
-//!   [`interest_set`], [`epoch_set`] and [`compaction`].
+//!   [`interest_set`], [`recent_leaves`], [`epoch_set`] and [`compaction`].
 //! * [`schedule`]: when a viewer is due for what. [`flush`]: encodes one viewer's flush through [`frames`].
 //! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode flushes.
 
@@ -20,6 +20,7 @@ pub mod grid;
 pub mod interest;
 mod interest_set;
 pub mod pool;
+mod recent_leaves;
 mod schedule;
 mod search;
 mod settings;

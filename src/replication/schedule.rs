@@ -201,6 +201,11 @@ impl Schedule {
         self.update_interest_until = NEVER;
     }
 
+    /// Requests another interest update after the one at `now`, even without movement: an entity may not enter yet.
+    pub(super) fn request_later_update(&mut self, now: Tick) {
+        self.update_interest_until = self.update_interest_until.max(now + 1);
+    }
+
     /// Records an interest update. The client must load the sprite of the first entity before it applies a snapshot.
     pub(super) fn interest_updated(&mut self, has_entered: bool, now: Tick, settings: &Settings) {
         if has_entered {
@@ -212,6 +217,17 @@ impl Schedule {
             self.update_interest_until = now + settings.dwell;
         }
         self.interest_updated_at = now;
+    }
+
+    /// Returns whether the client may be loading its first sprite. It then ignores changes, and no snapshot may heal that yet.
+    pub(super) fn may_load_first_sprite(&self, now: Tick) -> bool {
+        now < self.snapshot_allowed && self.snapshot_allowed != NEVER
+    }
+
+    /// Returns whether all members get a keyframe with the interest update at `now`, given [`Self::may_load_first_sprite`].
+    pub(super) fn repeats_keyframes(&self, now: Tick, settings: &Settings) -> bool {
+        let periods_left = |tick: Tick| (self.snapshot_allowed - 1 - tick) / settings.keyframe_repeat;
+        periods_left(now) != periods_left(self.interest_updated_at)
     }
 
     /// Records a flush, with content or without.

@@ -7,6 +7,18 @@ use crate::limits::{
 use crate::world::{Pace, Tick};
 use serde::{Deserialize, Serialize};
 
+/// Time after a LEFT in which a player outside the nearest half does not enter again, in milliseconds. At most the dwell time, so that
+/// no more players than the interest set holds can leave within it.
+const REENTER_AFTER_MS: u32 = 2_000;
+
+const _: () = assert!(REENTER_AFTER_MS <= INTEREST_DWELL_MS);
+
+/// Time after an enter in which most sprites have loaded, in milliseconds; the first sheet of a fast client too.
+const EARLY_KEYFRAME_AFTER_MS: u32 = 400;
+
+/// Interval at which vectors and facings of all visible players are repeated while no snapshot is allowed, in milliseconds.
+const KEYFRAME_REPEAT_MS: u32 = 2_000;
+
 /// Intervals, limits and delays of replication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -20,10 +32,16 @@ pub struct Settings {
     pub sync_interval: Tick,
     /// Minimum number of ticks that an entity stays in an interest set.
     pub dwell: Tick,
+    /// Minimum number of ticks between LEFT and JOINED of an entity outside the nearest half.
+    pub reenter_after: Tick,
     /// Minimum number of ticks between JOINED and LEFT of an entity that was removed from the world.
     pub removed_dwell: Tick,
     /// Ticks from an entity's JOINED to the keyframe that repeats its vector.
     pub keyframe_after: Tick,
+    /// Ticks from an entity's JOINED to an earlier keyframe, while no snapshot is allowed.
+    pub early_keyframe_after: Tick,
+    /// Ticks between two repetitions of all vectors while no snapshot is allowed.
+    pub keyframe_repeat: Tick,
     /// Ticks after a viewer's first JOINED in which no snapshot is sent.
     pub first_sprite_load: Tick,
     /// Ticks within which a snapshot follows a jump.
@@ -53,8 +71,11 @@ impl Settings {
             interest_interval: 1,
             sync_interval: sync_interval(pace, sync_interval_s),
             dwell: pace.ticks(INTEREST_DWELL_MS),
+            reenter_after: pace.ticks(REENTER_AFTER_MS),
             removed_dwell: pace.ticks(REMOVED_DWELL_MS),
             keyframe_after: pace.ticks(KEYFRAME_AFTER_MS),
+            early_keyframe_after: pace.ticks(EARLY_KEYFRAME_AFTER_MS),
+            keyframe_repeat: pace.ticks(KEYFRAME_REPEAT_MS),
             first_sprite_load: pace.ticks(FIRST_SPRITE_LOAD_MS),
             jump_sync: pace.ticks(JUMP_SYNC_MS),
             jump_sync_pause: pace.ticks(JUMP_SYNC_PAUSE_MS),

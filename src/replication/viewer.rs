@@ -3,6 +3,7 @@
 use super::Settings;
 use super::grid::Rect;
 use super::interest_set::InterestSet;
+use super::recent_leaves::RecentLeaves;
 use super::schedule::{FlushKind, InterestMask, Schedule};
 use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
@@ -19,14 +20,16 @@ pub struct Viewer {
     /// Entities that the client sees besides its own, by time of enter; at most `max_visible`.
     pub(crate) interest_set: InterestSet,
     /// Half the sides of the viewport, in units; with `None` the viewer sees the whole world.
-    half_viewport: Option<(i32, i32)>,
+    half_viewport: Option<(u16, u16)>,
+    #[cfg(test)]
+    #[serde(skip)]
+    pub(crate) poisoned: bool,
     /// Radius at which the next search starts, in units.
     pub(crate) search_radius: i32,
     /// Regions where changes and movements matter, as of the last interest update.
     pub(crate) regions: Regions,
-    #[cfg(test)]
-    #[serde(skip)]
-    pub(crate) poisoned: bool,
+    /// Entities that may not enter again yet.
+    pub(super) recent_leaves: RecentLeaves,
     pub(super) schedule: Schedule,
 }
 
@@ -41,6 +44,7 @@ impl Viewer {
             half_viewport: None,
             search_radius: 0,
             regions: ALL_REGIONS,
+            recent_leaves: RecentLeaves::default(),
             #[cfg(test)]
             poisoned: false,
             schedule: Schedule::new(id, now, settings),
@@ -80,14 +84,13 @@ impl Viewer {
 
     /// Returns half the sides of the clamped viewport, in units; `None` for the whole world.
     pub fn half_sides(&self) -> Option<(i32, i32)> {
-        self.half_viewport
+        self.half_viewport.map(|(width, height)| (i32::from(width), i32::from(height)))
     }
 
     /// Sets the client's viewport. Each side is clamped to between 100 units and the side of the world.
     pub(crate) fn set_viewport(&mut self, width: u16, height: u16, world: &World) {
         let rules = world.rules();
-        let half =
-            |side: u16, most: u16| i32::from(side.clamp(VIEWPORT_SIDE_MIN.min(most), most)).div_euclid(2);
+        let half = |side: u16, most: u16| side.clamp(VIEWPORT_SIDE_MIN.min(most), most) / 2;
         self.half_viewport = Some((half(width, rules.width), half(height, rules.height)));
         self.schedule.request_interest_update();
     }
@@ -96,7 +99,7 @@ impl Viewer {
     pub(crate) fn enter_and_leave_rects(&self, world: &World) -> (Rect, Rect) {
         let rules = world.rules();
         let whole = Rect { left: 0, top: 0, right: i32::from(rules.width), bottom: i32::from(rules.height) };
-        let Some((half_width, half_height)) = self.half_viewport else { return (whole, whole) };
+        let Some((half_width, half_height)) = self.half_sides() else { return (whole, whole) };
         let position = world.position(self.slot);
         let (x, y) = (i32::from(position.x), i32::from(position.y));
         let around = |margin: i32| Rect {

@@ -18,7 +18,7 @@ mod extrapolation;
 mod grid_axis;
 mod id_allocator;
 mod motion;
-mod random;
+pub(crate) mod random;
 pub mod reconciliation;
 #[cfg(test)]
 pub(crate) mod testing;

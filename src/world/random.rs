@@ -5,12 +5,12 @@
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct SplitMix64 {
+pub(crate) struct SplitMix64 {
     state: u64,
 }
 
 impl SplitMix64 {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
@@ -23,7 +23,7 @@ impl SplitMix64 {
     }
 
     /// Returns a number in `[min, max)`. The bias of the multiplication is below 2^-47 for 16-bit ranges.
-    pub(super) fn in_range(&mut self, min: u16, max: u16) -> u16 {
+    pub(crate) fn in_range(&mut self, min: u16, max: u16) -> u16 {
         assert!(min < max, "the range is not empty");
         let span = u64::from(max - min);
         min + ((u128::from(self.next()) * u128::from(span)) >> 64) as u16

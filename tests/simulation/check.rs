@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use game_client::{Facing, RemotePlayer, State};
-use pixi_game_server::limits::{INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN, KEYFRAME_AFTER_MS};
+use pixi_game_server::limits::{
+    FIRST_SPRITE_LOAD_MS, INTEREST_DWELL_MS, INTEREST_LEAVE_MARGIN, KEYFRAME_AFTER_MS,
+};
 use pixi_game_server::replication::interest::HYSTERESIS_DISTANCE_FACTOR;
 use pixi_game_server::server::core::engine::Engine;
 use pixi_game_server::world::{self, Position, World};
@@ -25,8 +27,9 @@ pub enum Strictness {
 /// wait five ticks for a socket that accepts single bytes or, at times, none.
 const MOVING_TOLERANCE: f64 = 4.0 + 1.0 + 5.0 * 1.6;
 
-/// Time from the enter of a player to the second snapshot after its keyframe, in milliseconds.
-const SETTLED_AFTER_MS: u64 = 2 * 5_000 + KEYFRAME_AFTER_MS as u64;
+/// Time from the enter of a player to the second snapshot after its keyframe, in milliseconds. The first one may wait for the
+/// viewer's first sprite.
+const SETTLED_AFTER_MS: u64 = FIRST_SPRITE_LOAD_MS as u64 + 5_000 + KEYFRAME_AFTER_MS as u64;
 
 /// Compares one replica with the world. Players in `hostile` must only be drawn near their position.
 ///

@@ -96,7 +96,7 @@ fn play(seed: u64, network: Network, arena: &mut Arena, pool: &mut Pool) {
     let mut random = Random::new(seed);
     arena.join(pool);
     let player = arena.join(pool);
-    arena.run_for(pool, 4_000);
+    arena.run_for(pool, 16_000);
     let start_ms = arena.now_ms();
     let mut client = Client::new();
     let mut attacks = false;

@@ -49,7 +49,7 @@ const SEEDS_BY_DEFAULT: u64 = 12;
 const PLAYERS_MAX: usize = 60;
 const CHAOS_TICKS: u64 = 40 * TICK_RATE_HZ;
 /// Covers a sync interval, the loading time of the first sprite, a keyframe and an interest update.
-const SETTLE_TICKS: u64 = 10 * TICK_RATE_HZ;
+const SETTLE_TICKS: u64 = 22 * TICK_RATE_HZ;
 
 /// Time after which the server has forgotten every client that is gone, in ticks.
 const FAREWELL_TICKS: u64 = 5 * TICK_RATE_HZ;

@@ -99,7 +99,7 @@ fn play(steps: &[(u64, Vector)], stall: &Range<u64>, has_stall: bool, within_ms:
             arena.step(pool);
         }
         let player = arena.join(pool);
-        arena.run_for(pool, 8_000);
+        arena.run_for(pool, 23_000);
         let (start_ms, mut next) = (arena.now_ms(), steps.iter().peekable());
         let (mut observers, mut was_held) = (Observers::new(arena, player), false);
         while arena.now_ms() - start_ms < stall.end + 12_000 {
@@ -178,7 +178,7 @@ fn the_first_sprite_loads_before_a_snapshot_despite_pauses_of_the_server() {
                 arena.suspend(pool, before, |_| {});
                 arena.run_for(pool, 6_000);
                 arena.suspend(pool, after, |arena| arena.set_full(watcher, false));
-                arena.run_for(pool, 4_000);
+                arena.run_for(pool, 16_000);
                 let watcher = &arena.players[watcher];
                 assert_eq!(watcher.snapshots, 2, "pauses {before} and {after}, phase {phase}");
                 assert_eq!(watcher.replica.violations(), [], "pauses {before} and {after}, phase {phase}");

@@ -48,7 +48,7 @@ pub fn from_hex(hex: &str) -> Vec<u8> {
 }
 
 /// Longest time to wait for a condition. No test asserts a shorter time; it only ends tests that hang.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Milliseconds since the first call in this process; the clock of all replicas.
 pub fn now_ms() -> u64 {

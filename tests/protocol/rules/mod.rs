@@ -8,6 +8,7 @@ mod enter_leave;
 mod identity;
 mod keepalive;
 mod lag_compensation;
+mod late_sheet;
 mod movement;
 mod short_lived;
 mod snapshots;

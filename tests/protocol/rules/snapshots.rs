@@ -57,7 +57,7 @@ fn no_snapshot_is_sent_while_the_first_sprite_may_be_loading() {
     let is_state = |message: &ServerMessage| matches!(message, ServerMessage::GameState(_));
     let later = clients[VIEWER].received[1..].iter().find(|received| is_state(&received.message)).unwrap();
     assert!(
-        later.at_ms >= entered_ms + 2_500,
+        later.at_ms >= entered_ms + 14_500,
         "{} ms after the first player entered",
         later.at_ms - entered_ms
     );
@@ -71,7 +71,7 @@ fn the_vectors_of_all_visible_movers_follow_a_snapshot() {
     let (right, down) = (clients[1].id(), clients[2].id());
     clients[1].send_short_move(Vector::RIGHT, 1);
     clients[2].send_short_move(Vector::DOWN, 1);
-    wait_after_entrance(&mut clients, 2_500);
+    wait_after_entrance(&mut clients, 14_500);
     for _ in 0..2 {
         wait_for_full_state(&mut clients, "some steps");
         let received = &clients[VIEWER].received;
@@ -141,7 +141,7 @@ fn a_snapshot_corrects_a_missed_turn_and_drift() {
 fn only_a_jump_makes_a_snapshot_due() {
     let server = without_periodic_snapshots().start();
     let mut clients = pair(&server);
-    wait_after_entrance(&mut clients, 3_000);
+    wait_after_entrance(&mut clients, 15_000);
     clients[OTHER].send_claim(Vector::ZERO, 1, 516, 500);
     observe(&mut clients, Duration::from_millis(1_700));
     assert_eq!(clients[OTHER].acknowledged(), (516, 500));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use game_client::{ReplicaOptions, ServerMessage};
+use game_client::{ClientMessage, ReplicaOptions, ServerMessage};
 
 use super::{VIEWER, let_others_settle};
 use crate::support::client::replica_options;
@@ -58,6 +58,8 @@ fn only_a_clearly_nearer_player_replaces_a_visible_one() {
     let join = || Client::join_with(&server, capped(1));
     let mut clients = vec![join(), join()];
     let member = clients[MEMBER].id();
+    // With a viewport, the first sprite delays no enter.
+    clients[VIEWER].send(&ClientMessage::Viewport { width: 4_000, height: 4_000 });
     poll_until(&mut clients, "the only other player to enter", |clients| clients[VIEWER].sees(member));
     walk_to_x(&mut clients, MEMBER, 1_200);
     // At 0 units the rival replaces the member, which is 200 units away.
@@ -78,4 +80,37 @@ fn only_a_clearly_nearer_player_replaces_a_visible_one() {
     });
     assert_eq!(clients[VIEWER].leaves_since(mark, rival), 1);
     assert_eq!(clients[VIEWER].joins_since(mark, member), 1);
+}
+
+#[test]
+fn a_player_that_left_the_set_stays_out_for_two_seconds() {
+    const NEAR: usize = 1;
+    const MEMBER: usize = 2;
+    let server =
+        Settings::new().set("MAX_VISIBLE", 2).set("SYNC_INTERVAL_SEC", 300).spawn_at(1_000, 500).start();
+    let join = || Client::join_with(&server, capped(2));
+    let mut clients = vec![join(), join(), join()];
+    // With a viewport, the first sprite delays no enter.
+    clients[VIEWER].send(&ClientMessage::Viewport { width: 4_000, height: 4_000 });
+    let (near, member) = (clients[NEAR].id(), clients[MEMBER].id());
+    walk_to_x(&mut clients, MEMBER, 1_200);
+    poll_until(&mut clients, "both players to enter", |clients| {
+        clients[VIEWER].sees(near) && clients[VIEWER].sees(member)
+    });
+    let mark = clients[VIEWER].mark();
+    clients.push(join());
+    let rival = clients[3].id();
+    poll_until(&mut clients, "a nearer player to replace the member", |clients| clients[VIEWER].sees(rival));
+    // Its LEFT follows after a second, and the slot is free.
+    clients.pop().expect("the rival").close(Some(1001));
+    poll_until(&mut clients, "the member to enter again", |clients| clients[VIEWER].sees(member));
+    let at = |wanted: &dyn Fn(&ServerMessage) -> bool| {
+        let received = &clients[VIEWER].received[mark..];
+        received.iter().find(|received| wanted(&received.message)).expect("it was received").at_ms
+    };
+    let left_ms = at(&|message| matches!(message, ServerMessage::Left(id) if *id == member));
+    let free_ms = at(&|message| matches!(message, ServerMessage::Left(id) if *id == rival));
+    let back_ms = at(&|message| matches!(message, ServerMessage::Joined(entry) if entry.id == member));
+    assert!(free_ms < back_ms, "the slot was free before");
+    assert!(back_ms - left_ms >= 1_700, "back after {} ms", back_ms - left_ms);
 }
