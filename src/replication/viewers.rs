@@ -1,6 +1,6 @@
 //! All viewers, and the schedule of their flushes.
 
-use super::flush::{write_flush, write_initial_snapshot};
+use super::flush::{write_flush, write_initial_snapshot, write_stops};
 use super::frames::{FrameCounts, Frames};
 use super::grid::Rect;
 use super::interest::Scratch;
@@ -266,6 +266,13 @@ impl Viewers {
             self.visible_total += viewer.interest_set.len();
             viewer.schedule.piggybacked(scene.world.tick());
             self.masks[slot as usize] = viewer.interest_mask();
+        }
+    }
+
+    /// Appends a stop for each member that the viewer's client extrapolates, at most `max_visible`.
+    pub fn stop_movers(&self, scene: &Scene, slot: u32, out: &mut Vec<u8>, counts: &mut FrameCounts) {
+        if let Some(viewer) = self.viewer(slot) {
+            write_stops(viewer, &mut Frames { world: &scene.world, out, counts });
         }
     }
 

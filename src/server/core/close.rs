@@ -7,6 +7,7 @@ use super::table::Token;
 use super::{Core, accept, cluster, http_slice, player, port_group, reconnect, takeover};
 use crate::limits::CLOSE_TIMEOUT_MS;
 use crate::ops::metrics::{Closed, FrameOut, Refused};
+use crate::replication::pool::Pool;
 use crate::wire::websocket::Code;
 
 /// A shutdown in progress.
@@ -14,6 +15,8 @@ use crate::wire::websocket::Code;
 pub(super) struct Drain {
     /// Time at which the server stops waiting for clients to take their last bytes, in milliseconds of the loop's clock.
     deadline_ms: u64,
+    /// The players have been closed: the batch that was being written at the start precedes that.
+    is_closed: bool,
 }
 
 /// Removes a player from the world. The connection closes after its last bytes are written.
@@ -134,13 +137,29 @@ pub(super) fn sweep<S: System>(core: &mut Core<S>) {
     }
 }
 
-/// Starts the shutdown: closes every player, and announces it to the cluster.
+/// Starts the shutdown. [`close_drained`] closes the players.
 pub(super) fn drain<S: System>(core: &mut Core<S>) {
     let players = core.engine.players();
     log::info!("shutting down: closing {players} player connections");
     let timeout_ms = u64::from(core.config.shutdown_timeout_s) * 1000;
-    core.lifecycle.draining = Some(Drain { deadline_ms: core.clock.now_ms() + timeout_ms });
-    for token in core.connections.table.tokens() {
+    core.lifecycle.draining = Some(Drain { deadline_ms: core.clock.now_ms() + timeout_ms, is_closed: false });
+}
+
+/// Closes every player of a shutdown, and announces it to the cluster, once the frames of the current batch are written.
+///
+/// The existing client does not reconnect: it extrapolates all players until its page is loaded again. A stop for each mover
+/// that it shows precedes the close frame. All stops are encoded before the first player leaves the world.
+pub(super) fn close_drained<S: System>(core: &mut Core<S>, pool: &Pool) {
+    let Some(Drain { is_closed, .. }) = &mut core.lifecycle.draining else { return };
+    if *is_closed || !pool.batch_is_written() {
+        return;
+    }
+    *is_closed = true;
+    let tokens = core.connections.table.tokens();
+    for &token in &tokens {
+        player::reply(core, token, |engine, slot, _, out, metrics| engine.stop_movers(slot, out, metrics));
+    }
+    for token in tokens {
         close_player(core, token, Code::GoingAway, "the server is shutting down", Closed::Shutdown);
     }
     port_group::stop_listening(core);
@@ -149,8 +168,8 @@ pub(super) fn drain<S: System>(core: &mut Core<S>) {
 
 /// Whether the loop may end: every player has taken its last bytes and closed, or the deadline has passed.
 pub(super) fn is_over<S: System>(core: &Core<S>) -> bool {
-    let Some(Drain { deadline_ms }) = core.lifecycle.draining else { return false };
+    let Some(Drain { deadline_ms, is_closed }) = core.lifecycle.draining else { return false };
     let waits = |phase: &Phase| matches!(phase, Phase::Closing { was_player: true, .. });
     core.clock.now_ms() >= deadline_ms
-        || !core.connections.table.iter().any(|(_, connection)| waits(&connection.phase))
+        || is_closed && !core.connections.table.iter().any(|(_, connection)| waits(&connection.phase))
 }

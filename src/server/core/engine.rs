@@ -304,6 +304,13 @@ impl Engine {
         count_frames(metrics, &counts);
     }
 
+    /// Appends a stop for each mover that a player's client shows.
+    pub fn stop_movers(&self, slot: u32, out: &mut Vec<u8>, metrics: &mut Metrics) {
+        let mut counts = FrameCounts::default();
+        self.viewers.stop_movers(&self.scene, slot, out, &mut counts);
+        count_frames(metrics, &counts);
+    }
+
     /// Notifies replication that a player's connection has drained its backlog.
     pub fn backlog_drained(&mut self, slot: u32) {
         self.viewers.backlog_drained(&self.scene, slot);

@@ -10,9 +10,10 @@
 //! 3. `write_replies`: writes acks, together with deltas that are due; one write per player.
 //! 4. `tick_if_due`: steps the world, starts a flush round, checks deadlines, applies load shedding and reloads.
 //! 5. `write_slice`: writes a slice of the flush round, so that no burst of writes delays reads and acks.
-//! 6. `serve_http`: accepts connections and serves HTTP, upgrades included, within a share of the loop's time.
-//! 7. `reap`: frees the connections that died in this turn.
-//! 8. `flush_bus`: hands queued messages and session writes to the bus.
+//! 6. `close_drained`: closes the players of a shutdown, once a batch is written.
+//! 7. `serve_http`: accepts connections and serves HTTP, upgrades included, within a share of the loop's time.
+//! 8. `reap`: frees the connections that died in this turn.
+//! 9. `flush_bus`: hands queued messages and session writes to the bus.
 //!
 //! The owners, each with its invariants on top of its file:
 //!
@@ -323,6 +324,7 @@ impl<S: System> Core<S> {
         replies::write_replies(self, pool);
         flush::tick_if_due(self, pool);
         flush::write_slice(self, pool);
+        close::close_drained(self, pool);
         http_slice::serve_http(self, pool);
         close::reap(self);
         cluster::flush_bus(self);
@@ -349,7 +351,7 @@ impl<S: System> Core<S> {
         self.clock.end_wait(self.system.monotonic_ns(), is_complete, || self.system.thread_cpu_ns());
     }
 
-    /// Starts the shutdown: closes every player, and announces it to the cluster.
+    /// Starts the shutdown: the coming turns close every player, and announce it to the cluster.
     pub fn drain(&mut self) {
         close::drain(self);
     }
