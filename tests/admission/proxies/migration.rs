@@ -14,7 +14,7 @@ use crate::support::wait::{poll_until, wait_until};
 use crate::support::{Client, Server, Settings, wait_for_acks};
 
 /// Environment file of an operator who migrates from the Go server.
-const OLD_SETTINGS: &str = "MAX_CONNECTIONS=200\nTICK_RATE=60\nGOGC=200\nGOMAXPROCS=4\nBROADCAST_WORKERS=8\n";
+const OLD_SETTINGS: &str = "MAX_CONNECTIONS=200\nTICK_RATE=60\nGOGC=200\nGOMAXPROCS=4\nBROADCAST_WORKERS=8\nRATE_LIMIT_WINDOW_MS=1000\n";
 
 /// Files and addresses that the page refers to.
 struct Stage {
@@ -37,7 +37,7 @@ impl Stage {
             .replace("/run/haproxy/game.sock", &format!("{folder}/game.sock"))
             .replace("127.0.0.1:8107", &self.old.to_string())
             .replace("127.0.0.1:8108", &self.proxy.to_string())
-            .replace("127.0.0.1:8109", &self.new.to_string())
+            .replace("127.0.0.1:8110", &self.new.to_string())
     }
 
     /// Runs a step, and returns its output.
@@ -65,7 +65,7 @@ impl Stage {
                 ("/run/haproxy/game.sock", format!("{}/game.sock", self.folder.display())),
                 ("bind :8108", format!("bind {}", self.proxy)),
                 ("127.0.0.1:8107", self.old.to_string()),
-                ("127.0.0.1:8109", self.new.to_string()),
+                ("127.0.0.1:8110", self.new.to_string()),
             ],
         )
     }
@@ -134,7 +134,7 @@ fn every_step_works_as_documented_without_disconnects() {
         clients.iter().filter(|client| client.ended).count() == 25
     });
     let back = connect_through(stage.proxy, 25);
-    assert_eq!(players(&new), 7 + 25, "the players reconnect to the new server");
+    assert_eq!(players(&new), 7 + 25, "pages that are loaded again reach the new server");
     drop((clients, back));
 }
 
@@ -149,10 +149,11 @@ fn the_documented_commands_name_existing_programs() {
     let stage =
         Stage { folder: place.folder.clone(), old: old.address(), new: old.address(), proxy: place.address };
     // The same command with another port and a time limit.
-    let beside = stage.commands("beside").replace("8109 &", "0 & sleep 1; kill $!; wait $!");
+    let beside = stage.commands("beside").replace("8110 &", "0 & sleep 1; kill $!; wait $!");
     let output = succeed(Command::new("sh").args(["-eu", "-c", &beside]).env("PATH", path_with_program()));
     let error = stderr_text(&output);
     assert!(error.contains("listening on") && error.contains("GOGC"), "{error}");
+    assert!(error.contains("RATE_LIMIT_WINDOW_MS has no effect"), "{error}");
     succeed(
         Command::new(program("haproxy"))
             .arg("-c")
