@@ -8,7 +8,7 @@ export
 .PHONY: help \
   run takeover dev demo cluster-demo \
   build test check test-protocol test-page fmt lint doc fuzz deny \
-  load-test perf-check bench bench-load bench-hostile bench-amplification bench-cluster bench-operators bench-takeover soak bench-page artillery-test artillery-quick \
+  load-test perf-check bench bench-load bench-hostile bench-amplification bench-pairs bench-cluster bench-operators bench-takeover soak bench-page artillery-test artillery-quick \
   profile-cpu profile-mem \
   monitor health metrics tune compose-up compose-down docker-run \
   build-release docker install uninstall deb sbom clean
@@ -107,6 +107,9 @@ bench-hostile: ## Measure players next to slow and silent peers, and under each 
 
 bench-amplification: ## Measure bytes sent and CPU time per byte received from a client: make bench-amplification VIEWERS=120
 	$(BENCH) amplification
+
+bench-pairs: ## Measure CPU per socket call of server and floor in turns: make bench-pairs PLAYERS=1000 PAIRS=9 OTHER_SERVER=PROGRAM
+	$(BENCH) pairs
 
 bench-operators: ## Measure acks beside scripts that list all players in a loop: make bench-operators PLAYERS=10000 PAIRS=3
 	$(BENCH) operators

@@ -74,7 +74,7 @@ impl Environment {
 }
 
 /// Targets and their expected output. They must succeed, unless the output is an error.
-const TARGETS: [(&str, &str); 37] = [
+const TARGETS: [(&str, &str); 38] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
@@ -102,6 +102,7 @@ const TARGETS: [(&str, &str); 37] = [
     ("bench-load ROWS=z", "ROWS=z: expected"),
     ("bench-hostile PAIRS=0", "PAIRS=0: expected"),
     ("bench-amplification VIEWERS=0", "VIEWERS=0: expected"),
+    ("bench-pairs PAIRS=0", "PAIRS=0: expected"),
     ("bench-cluster PARTS=all", "PARTS=all: expected"),
     ("bench-operators PAIRS=0", "PAIRS=0: expected"),
     ("bench-takeover TAKEOVERS=0", "TAKEOVERS=0: expected"),

@@ -10,6 +10,11 @@ pub fn threads(pid: u32) -> Option<u64> {
     number_in(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "Threads")
 }
 
+/// Returns how often the first thread of a process has slept since its start; `None` if it has ended.
+pub fn sleeps(pid: u32) -> Option<u64> {
+    number_in(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "voluntary_ctxt_switches")
+}
+
 /// Returns the kernel's memory for TCP sockets of the machine, in pages. It belongs to no process.
 pub fn tcp_pages() -> u64 {
     tcp_pages_in(&read("/proc/net/sockstat")).unwrap_or(0)

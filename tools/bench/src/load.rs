@@ -12,7 +12,7 @@
 
 mod results;
 mod rows;
-mod run;
+pub mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -7,6 +7,7 @@
 //!      ├─> soak           hours of players, churn and hostile peers, with a verdict
 //!      ├─> cluster        several servers with Redis and HAProxy
 //!      ├─> floor          a server with the same reads and writes and no game
+//!      ├─> pairs          server and floor in turns
 //!      ├─> operators      players beside scripts that list them in a loop
 //!      ├─> takeover       pauses of takeovers under load
 //!      └─> profile        CPU time and heap of the server under load
@@ -26,6 +27,7 @@ mod kernel;
 mod load;
 mod machine;
 mod operators;
+mod pairs;
 mod process;
 mod profile;
 mod results;
@@ -47,6 +49,7 @@ static SUITE: Suite = Suite {
         Subcommand("soak", "run players, churn and hostile peers for hours", soak::main),
         Subcommand("cluster", "measure several servers, or keep them running", cluster::main),
         Subcommand("floor", "serve the same reads and writes without a game", floor::main),
+        Subcommand("pairs", "measure server and floor in turns", pairs::main),
         Subcommand("operators", "measure acks beside stuck scripts of operators", operators::main),
         Subcommand("takeover", "measure takeovers under load", takeover::main),
         Subcommand("profile", "profile CPU time or heap under load", profile::main),

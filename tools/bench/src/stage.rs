@@ -58,19 +58,12 @@ impl Stage {
 
     /// Returns a command for a program beside this one.
     pub fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.folder.join(name));
-        command.stdin(Stdio::null());
-        command
+        command_of(&self.folder.join(name))
     }
 
     /// Returns a command for the game server on 127.0.0.1 with default settings, whatever the environment contains.
     pub fn game(&self) -> Command {
-        let mut command = self.program("pixi-game-server");
-        for setting in SETTINGS {
-            command.env_remove(setting.variable);
-        }
-        command.env("HOST", "127.0.0.1").env("LOG_LEVEL", "warn");
-        command
+        game_of(&self.folder.join("pixi-game-server"))
     }
 
     /// Starts a server on a free port, which it gets as PORT, and waits until this path responds with 200. `log` is the
@@ -168,6 +161,23 @@ impl Server {
         let health = http::get_json(self.address, "/health", RESPONSE_TIMEOUT)?;
         Ok(health["players"].as_u64().unwrap_or_default())
     }
+}
+
+/// Returns a command for this program.
+pub fn command_of(file: &Path) -> Command {
+    let mut command = Command::new(file);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Returns a command like [`Stage::game`] for another build of the game server.
+pub fn game_of(file: &Path) -> Command {
+    let mut command = command_of(file);
+    for setting in SETTINGS {
+        command.env_remove(setting.variable);
+    }
+    command.env("HOST", "127.0.0.1").env("LOG_LEVEL", "warn");
+    command
 }
 
 /// Whether a path responds with 200.

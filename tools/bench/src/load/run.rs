@@ -9,17 +9,17 @@ use crate::figures::{BYTES, MOVES, Run, WRITES, clients, number};
 use crate::stage::{Server, Stage};
 
 /// The server's connection limit, which fits into the usual hard limit of 20,000 open files.
-const MAX_CONNECTIONS: &str = "19400";
+pub const MAX_CONNECTIONS: &str = "19400";
 
 /// The environment variable that `start.sh` and the service set for the server. The floor gets it too, for
 /// comparability.
-const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+pub const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
 /// Divisor of the floor's measured time. Its CPU time per call converges sooner than the server's tail latencies.
 const FLOOR_PART: u64 = 2;
 
 /// Flags of the load test against the floor, which has no players to compare.
-const FLOOR_FLAGS: &str = "--warm-up 2s --viewers 0";
+pub const FLOOR_FLAGS: &str = "--warm-up 2s --viewers 0";
 
 /// Size of an ack with its frame header, in bytes.
 const ACK_BYTES: f64 = 15.0;
@@ -75,7 +75,7 @@ fn load(stage: &Stage, server: &Server, flags: &str) -> Result<Json, Failure> {
 ///
 /// Both write one ack per MOVE. All other writes of the game server count as flushes. Deltas that piggyback on acks
 /// leave fewer flushes; the bytes of these deltas then belong to the floor's flushes.
-fn matching_flushes(load: &Json) -> Option<String> {
+pub fn matching_flushes(load: &Json) -> Option<String> {
     let clients = clients(load)?;
     let moves_per_s = number(load, MOVES)?;
     let flushes_per_s = number(load, WRITES)? - moves_per_s;
