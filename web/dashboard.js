@@ -4,9 +4,9 @@
  * @module dashboard
  */
 
-import { History, judge, SECONDS_KEPT, short } from './history.js';
+import { allNodes, History, judge, SECONDS_KEPT, short } from './history.js';
 
-/** @import { Sample } from './history.js' */
+/** @import { Metrics, Sample } from './history.js' */
 
 const ASK_MS = 1_000;
 
@@ -21,6 +21,7 @@ const SECONDS_SHOWN_MIN = 60;
  * @property {string} name
  * @property {(sample: Sample) => string | undefined} text Undefined if the sample has no such value.
  * @property {(sample: Sample) => '' | 'good' | 'warn' | 'bad'} [judge]
+ * @property {boolean} [isOfOne] Known of the answering node only.
  */
 
 /** @type {Figure[]} */
@@ -29,7 +30,7 @@ const FIGURES = [
   {
     name: 'ticks/s',
     text: (now) => now.ticksPerS.toFixed(1),
-    judge: (now) => judge(now.skipped, [0.001, 3]),
+    judge: (now) => (isOfAll() ? '' : judge(now.skipped, [0.001, 3])),
   },
   {
     name: 'tick, p99',
@@ -53,14 +54,15 @@ const FIGURES = [
     name: 'refused',
     text: (now) => short(now.refused, '/s'),
     judge: (now) => judge(now.refused, [1, 100]),
+    isOfOne: true,
   },
-  { name: 'reconnected', text: (now) => short(now.returned, '/s') },
+  { name: 'reconnected', text: (now) => short(now.returned, '/s'), isOfOne: true },
   {
     name: 'other servers',
     text: ({ cluster }) => cluster && (cluster.isUp ? String(cluster.peers) : 'degraded'),
     judge: ({ cluster }) => (cluster?.isUp ? 'good' : 'warn'),
   },
-  { name: 'their players', text: ({ cluster }) => cluster?.ghosts.toLocaleString('en') },
+  { name: 'their players', text: ({ cluster }) => cluster?.ghosts.toLocaleString('en'), isOfOne: true },
 ];
 
 /**
@@ -70,6 +72,7 @@ const FIGURES = [
  * @property {[string, (sample: Sample) => number][]} lines One or two.
  * @property {(sample: Sample) => { at: number, name: string }} [mark] A horizontal line, from the last sample.
  * @property {boolean} [isOfCluster] Shown only if the server belongs to a cluster.
+ * @property {boolean} [isOfOne] Known of the answering node only.
  */
 
 /** @type {Chart[]} */
@@ -77,16 +80,17 @@ const CHARTS = [
   {
     title: 'Tick duration',
     unit: 'ms',
-    lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => now.tickP50Ms]],
+    lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => (isOfAll() ? 0 : now.tickP50Ms)]],
     mark: (now) => ({ at: now.tickMs, name: `${now.tickMs.toFixed(1)} ms` }),
   },
   { title: 'Players', unit: '', lines: [['players', (now) => now.players]] },
   { title: 'Bytes per second', unit: 'B/s', lines: [['out', (now) => now.bytesOut], ['in', (now) => now.bytesIn]] },
-  { title: 'Messages per second', unit: '/s', lines: [['out', (now) => now.messagesOut], ['in', (now) => now.messagesIn]] },
+  { title: 'Messages per second', unit: '/s', lines: [['out', (now) => now.messagesOut], ['in', (now) => now.messagesIn]], isOfOne: true },
   {
     title: 'Refused per second',
     unit: '/s',
     lines: [['connections', (now) => now.refused], ['messages over the rate', (now) => now.overRate]],
+    isOfOne: true,
   },
   { title: 'Governor', unit: '', lines: [['level', (now) => now.governor]] },
   {
@@ -94,12 +98,40 @@ const CHARTS = [
     unit: 'B/s',
     lines: [['in', (now) => now.cluster?.busIn ?? 0], ['out', (now) => now.cluster?.busOut ?? 0]],
     isOfCluster: true,
+    isOfOne: true,
   },
 ];
 
-const history = new History();
+/** The answering node, and all nodes of its world together. */
+const histories = { this: new History(), all: new History() };
+
+/** @type {'this' | 'all'} */
+let view = 'all';
+
+/** Whether the figures are those of all nodes. */
+const isOfAll = () => view === 'all' && histories.all.latest !== undefined;
+
+const shownHistory = () => (isOfAll() ? histories.all : histories.this);
+
+/** Columns of the table of nodes: title, and text of a cell. @type {[string, (node: Metrics) => string][]} */
+const COLUMNS = [
+  ['node', ({ node, is_this: isThis }) => (isThis ? `${node} (answers)` : node)],
+  ['state', ({ state }) => state],
+  ['players', ({ players }) => players.toLocaleString('en')],
+  ['ticks/s', (node) => node.tick_rate_hz.toFixed(1)],
+  ['tick, p99', (node) => `${(node.tick_p99_ns / 1e6).toFixed(2)} ms`],
+  ['busy', (node) => `${Math.round(node.loop_busy_ratio * 100)} %`],
+  ['flush', (node) => `${node.flush_interval_ms} ms`],
+  ['shown', (node) => String(node.max_visible)],
+  ['governor', (node) => `level ${node.governor_level}`],
+  ['messages', (node) => short(node.events_per_second, '/s')],
+  ['memory', (node) => `${(node.resident_bytes / 2 ** 20).toFixed(1)} MiB`],
+];
+
 const figures = /** @type {HTMLElement} */ (document.getElementById('figures'));
 const state = /** @type {HTMLElement} */ (document.getElementById('state'));
+const nodesPlace = /** @type {HTMLElement} */ (document.getElementById('nodes'));
+const viewPlace = /** @type {HTMLElement} */ (document.getElementById('view'));
 
 /**
  * @param {string} name
@@ -142,7 +174,7 @@ function draw(chart, canvas, now) {
   [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   context.scale(ratio, ratio);
-  const { samples } = history;
+  const { samples } = shownHistory();
   const values = chart.lines.map(([, of]) => samples.map(of));
   const last = samples.at(-1);
   const mark = last && chart.mark?.(last);
@@ -186,17 +218,31 @@ function draw(chart, canvas, now) {
   canvas.setAttribute('aria-label', `${chart.title}: ${text}`);
 }
 
+/** @param {Metrics[]} nodes */
+function showNodes(nodes) {
+  const table = document.createElement('table');
+  const head = add('tr', add('thead', table));
+  for (const [title] of COLUMNS) add('th', head, title).setAttribute('scope', 'col');
+  const body = add('tbody', table);
+  for (const node of [...nodes].sort((one, other) => one.node.localeCompare(other.node))) {
+    const row = add('tr', body);
+    for (const [, text] of COLUMNS) add('td', row, text(node));
+  }
+  nodesPlace.replaceChildren(table);
+}
+
 function show() {
-  const { latest } = history;
+  const { latest } = shownHistory();
+  nodesPlace.hidden = !isOfAll();
   if (document.hidden || !latest) return;
   FIGURES.forEach((figure, n) => {
-    const text = figure.text(latest);
+    const text = figure.isOfOne && isOfAll() ? undefined : figure.text(latest);
     /** @type {HTMLElement} */ (boxes[n].parentElement).hidden = text === undefined;
     boxes[n].textContent = text ?? '';
     boxes[n].className = figure.judge?.(latest) ?? '';
   });
   CHARTS.forEach((chart, n) => {
-    const isHidden = Boolean(chart.isOfCluster) && !latest.cluster;
+    const isHidden = (chart.isOfCluster && !latest.cluster) || Boolean(chart.isOfOne && isOfAll());
     /** @type {HTMLElement} */ (canvases[n].parentElement).hidden = isHidden;
     if (!isHidden) draw(chart, canvases[n], latest.at);
   });
@@ -210,8 +256,17 @@ async function ask() {
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
-    history.add(await answer.json(), performance.now());
-    state.textContent = 'up';
+    const [metrics, now] = [await answer.json(), performance.now()];
+    histories.this.add(metrics, now);
+    const all = allNodes(metrics);
+    if (all) {
+      histories.all.add(all, now);
+      showNodes(metrics.nodes);
+    } else {
+      histories.all = new History();
+    }
+    viewPlace.hidden = !all;
+    state.textContent = metrics.node && !isOfAll() ? `up: ${metrics.node}` : 'up';
     state.className = 'good';
   } catch (error) {
     state.textContent = `no response (${error instanceof Error ? error.message : error})`;
@@ -221,6 +276,13 @@ async function ask() {
   setTimeout(ask, ASK_MS);
 }
 
+for (const name of /** @type {const} */ (['this', 'all'])) {
+  document.getElementById(name)?.addEventListener('click', () => {
+    view = name;
+    for (const button of viewPlace.children) button.setAttribute('aria-pressed', String(button.id === view));
+    show();
+  });
+}
 document.addEventListener('visibilitychange', show);
 addEventListener('resize', show);
 ask();

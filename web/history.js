@@ -52,7 +52,37 @@ export const SECONDS_KEPT = 600;
 const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
 
 /**
- * Derives a sample from two consecutive responses. Returns none without a previous response, or if the server has restarted.
+ * Adds up the nodes of a world. Counters and gauges that a node does not tell the others are those of the node that answered.
+ * @param {Metrics} metrics
+ * @returns {Metrics | undefined} Undefined if there is no other node.
+ */
+export function allNodes(metrics) {
+  const { nodes } = metrics;
+  if (!(nodes?.length > 1)) return undefined;
+  const of = (/** @type {string} */ key) => nodes.map((/** @type {Metrics} */ node) => node[key]);
+  const total = (/** @type {string} */ key) => of(key).reduce((/** @type {number} */ all, /** @type {number} */ one) => all + one, 0);
+  const most = (/** @type {string} */ key) => Math.max(...of(key));
+  return {
+    ...metrics,
+    // Without rates between different nodes, or before and after a restart.
+    node: of('node').sort().join(),
+    ticks_total: total('uptime_seconds'),
+    players: total('players'),
+    bytes_in_total: total('bytes_in_total'),
+    bytes_out_total: total('bytes_out_total'),
+    cpu_ns_total: total('cpu_ns_total'),
+    resident_bytes: total('resident_bytes'),
+    tick_rate_hz: Math.min(...of('tick_rate_hz')),
+    tick_p99_ns: most('tick_p99_ns'),
+    loop_busy_ratio: most('loop_busy_ratio'),
+    governor_level: most('governor_level'),
+    flush_interval_ms: most('flush_interval_ms'),
+  };
+}
+
+/**
+ * Derives a sample from two consecutive responses. Returns none without a previous response, if the server has restarted, or if
+ * another node of its world has answered.
  * @param {Metrics} metrics
  * @param {number} at
  * @param {{ metrics: Metrics, at: number } | undefined} before
@@ -60,6 +90,7 @@ const sum = (counts) => Object.values(counts).reduce((all, count) => all + count
  */
 export function sample(metrics, at, before) {
   if (!before || metrics.ticks_total < before.metrics.ticks_total || at <= before.at) return undefined;
+  if (metrics.node !== before.metrics.node) return undefined;
   const seconds = (at - before.at) / 1000;
   const perS = (/** @type {(metrics: Metrics) => number} */ of) => (of(metrics) - of(before.metrics)) / seconds;
   return {

@@ -254,6 +254,15 @@ pub fn ask(command: &Command, path: &Path, deadline: Instant) -> Result<Json, St
     result_of(&answer)
 }
 
+/// Sends a command to all processes of a server with this socket, or to the one that it concerns, and returns the result. Its strings
+/// are not escaped for a terminal.
+///
+/// # Errors
+/// As for [`ask`].
+pub fn ask_all(command: &Command, path: &Path, deadline: Instant) -> Result<Json, String> {
+    group::ask(command, &group::members(path), deadline)
+}
+
 /// Prints the answers of a trace as they come, and returns the last line to print.
 fn follow(command: &Command, path: &Path, is_json: bool) -> Result<String, String> {
     let lost = |error: io::Error| format!("no server answers at {}: {error}", path.display());

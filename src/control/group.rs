@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Value as Json, json};
 
+use super::players::PlayerList;
 use super::{Command, ctl, table};
 
 /// A process of the port: the name of its node, and its socket.
@@ -23,12 +24,15 @@ enum Reach {
     Any,
     /// The one that has the player.
     Owner,
+    /// All, and their lists become one.
+    Lists,
     All,
 }
 
 fn reach(command: &Command) -> Reach {
     match command {
         Command::Nodes {} => Reach::Any,
+        Command::Players { .. } => Reach::Lists,
         Command::Player { .. } | Command::Trace { .. } | Command::Kick { id: Some(_), .. } => Reach::Owner,
         _ => Reach::All,
     }
@@ -56,35 +60,54 @@ pub(super) fn members(socket: &Path) -> Vec<Member> {
     if members.is_empty() { vec![itself] } else { members }
 }
 
-/// Sends a command to the processes that it concerns, and returns what to print. Processes that do not answer are left out, if
-/// another one does.
+/// Sends a command to the processes that it concerns, and returns what to print.
 ///
 /// # Errors
-/// No process answers, or all refuse the command; the message is for the operator.
+/// As for [`ask`].
 pub(super) fn send(command: &Command, members: &[Member], is_json: bool) -> Result<String, String> {
+    let result = ask(command, members, Instant::now() + ctl::TIMEOUT)?;
+    let by_node = result.as_object().filter(|_| members.len() > 1 && reach(command) == Reach::All);
+    Ok(match by_node {
+        _ if is_json => result.to_string(),
+        Some(by_node) => {
+            let parts = by_node.iter().map(|(node, result)| format!("{node}\n{}", table::of(result)));
+            parts.collect::<Vec<_>>().join("\n\n")
+        }
+        None => table::of(&result),
+    })
+}
+
+/// Sends a command to the processes that it concerns, and returns the result: that of the one process, all lists of players as one,
+/// or else an object with the result of each node. Processes that do not answer are left out, if another one does.
+///
+/// # Errors
+/// No process answers before the deadline, or all refuse the command; the message is for the operator.
+pub(super) fn ask(command: &Command, members: &[Member], deadline: Instant) -> Result<Json, String> {
     if let [only] = members {
-        let result = ask(command, only)?;
-        return Ok(if is_json { result.to_string() } else { table::of(&result) });
+        return ctl::ask(command, &only.socket, deadline);
     }
-    let (mut results, mut problems) = (Vec::new(), Vec::new());
+    let (mut results, mut problem) = (Vec::new(), String::new());
     for member in members {
-        match ask(command, member) {
-            Ok(result) if reach(command) == Reach::All => results.push((member.node.as_str(), result)),
-            Ok(result) => return Ok(if is_json { result.to_string() } else { table::of(&result) }),
-            Err(problem) => problems.push(problem),
+        match ctl::ask(command, &member.socket, deadline) {
+            Ok(result) if matches!(reach(command), Reach::All | Reach::Lists) => {
+                results.push((member, result));
+            }
+            Ok(result) => return Ok(result),
+            Err(other) => problem = other,
         }
     }
     if results.is_empty() {
-        return Err(problems.into_iter().next_back().unwrap_or_default());
+        return Err(problem);
     }
-    Ok(if is_json {
-        let by_node: Map<String, Json> =
-            results.into_iter().map(|(node, result)| (node.to_owned(), result)).collect();
-        Json::Object(by_node).to_string()
-    } else {
-        let parts = results.iter().map(|(node, result)| format!("{node}\n{}", table::of(result)));
-        parts.collect::<Vec<_>>().join("\n\n")
-    })
+    let Command::Players { sort, near, limit, .. } = *command else {
+        return Ok(results.into_iter().map(|(member, result)| (member.node.clone(), result)).collect());
+    };
+    let mut all = PlayerList::default();
+    for (member, list) in results {
+        all.add(&member.node, serde_json::from_value(list).map_err(|error| error.to_string())?);
+    }
+    all.sort(sort, near, limit);
+    Ok(json!(all))
 }
 
 /// Returns the process that has this player.
@@ -94,16 +117,12 @@ pub(super) fn send(command: &Command, members: &[Member], is_json: bool) -> Resu
 pub(super) fn owner(id: u32, members: &[Member]) -> Result<&Member, String> {
     let mut problem = String::new();
     for member in members {
-        match ask(&Command::Player { id }, member) {
+        match ctl::ask(&Command::Player { id }, &member.socket, Instant::now() + ctl::TIMEOUT) {
             Ok(_) => return Ok(member),
             Err(other) => problem = other,
         }
     }
     Err(problem)
-}
-
-fn ask(command: &Command, member: &Member) -> Result<Json, String> {
-    ctl::ask(command, &member.socket, Instant::now() + ctl::TIMEOUT)
 }
 
 #[cfg(test)]

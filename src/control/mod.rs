@@ -5,6 +5,7 @@
 
 pub mod ctl;
 mod group;
+pub mod players;
 mod table;
 
 use std::net::IpAddr;

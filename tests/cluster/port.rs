@@ -166,6 +166,13 @@ fn ctl_reaches_all_servers_of_a_port() {
     let status = ask("status");
     assert_eq!((&status["one"]["node"], &status["two"]["node"]), (&"one".into(), &"two".into()));
     assert_eq!(ask("status --node two")["pid"], servers[1].pid());
+    let list = ask("players --limit 7");
+    let rows = list["players"].as_array().expect("a list");
+    let listed: Vec<u64> = rows.iter().filter_map(|row| row["id"].as_u64()).collect();
+    let mut ids: Vec<u64> = clients.iter().map(|client| client.id().into()).collect();
+    ids.sort_unstable();
+    assert_eq!((listed.as_slice(), &list["matching"]), (&ids[..7], &20.into()));
+    assert!(rows.iter().all(|row| row["node"] == "one" || row["node"] == "two"), "{rows:?}");
     // Only one of them has the player.
     let id = clients[7].id();
     assert_eq!(ask(&format!("player {id}"))["id"], id);

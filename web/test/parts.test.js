@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { heading } from '../bots.js';
 import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
-import { History, judge, sample, SECONDS_KEPT, short } from '../history.js';
+import { allNodes, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
 
@@ -162,4 +162,20 @@ test('numbers are shortened and rated', () => {
   assert.deepEqual(shortened, ['0', '7', '0.12', '1,234', '45.7 k', '2.50 M', '3.00 G']);
   assert.deepEqual([short(999, 'B/s'), short(45_678, 'B/s')], ['999 B/s', '45.7 kB/s']);
   assert.deepEqual([1, 2, 5].map((value) => judge(value, [2, 5])), ['good', 'warn', 'bad']);
+});
+
+test('the nodes of a world are added up, and no rate spans two nodes', () => {
+  const node = (name, players, busy) => ({
+    node: name, players, uptime_seconds: 9, bytes_in_total: 1, bytes_out_total: 10 * players, cpu_ns_total: 5, resident_bytes: 7,
+    tick_rate_hz: 60 - busy, tick_p99_ns: 100 * busy, loop_busy_ratio: busy, governor_level: 0, flush_interval_ms: 50,
+  });
+  const of = (answering) => ({ ...metrics(60), node: answering, nodes: [node(answering, 3, 0.5), node('other', 4, 0.25)] });
+  const all = allNodes(of('one'));
+  assert.deepEqual([all.players, all.bytes_out_total, all.resident_bytes], [7, 70, 14]);
+  assert.deepEqual([all.tick_rate_hz, all.tick_p99_ns, all.loop_busy_ratio], [59.5, 50, 0.5]);
+  assert.equal(allNodes(metrics(60)), undefined);
+  assert.equal(allNodes({ ...metrics(60), nodes: [node('one', 1, 0)] }), undefined);
+  const before = { metrics: { ...metrics(60), node: 'one' }, at: 1_000 };
+  assert.equal(sample({ ...metrics(120), node: 'two' }, 2_000, before), undefined);
+  assert.ok(sample({ ...metrics(120), node: 'one' }, 2_000, before));
 });

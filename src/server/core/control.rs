@@ -1,9 +1,7 @@
 //! Commands of operators. Each is bounded; a list of players looks at a part of the connections a turn.
 
-use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::bans::BanDecision;
@@ -12,6 +10,7 @@ use super::system::System;
 use super::table::Token;
 use super::trace::Trace;
 use super::{Core, close, cluster, port_group, reload};
+use crate::control::players::{Listed, PlayerList};
 use crate::control::{Command, Network, Sort};
 use crate::limits::LIST_CONNECTIONS_PER_TURN;
 use crate::ops::metrics::Closed;
@@ -32,25 +31,6 @@ pub enum Progress {
     Trace(Json, Token),
 }
 
-/// A player in a list.
-#[derive(Clone, Debug, Serialize)]
-struct Listed {
-    id: u32,
-    /// With `AUTH=jwt`.
-    account: Option<String>,
-    address: Option<String>,
-    age_s: u64,
-    x: u16,
-    y: u16,
-    acks: u64,
-    rejected: u64,
-    rate_limited: u64,
-    invalid: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    round_trip_ms: Option<u32>,
-}
-
 /// A list of players in progress.
 #[derive(Debug)]
 pub struct List {
@@ -59,8 +39,7 @@ pub struct List {
     address: Option<Network>,
     limit: usize,
     next_index: usize,
-    matching: usize,
-    players: Vec<Listed>,
+    found: PlayerList,
 }
 
 /// Executes a command of a user of this machine.
@@ -72,7 +51,7 @@ pub(super) fn execute<S: System>(core: &mut Core<S>, command: Command, uid: u32)
     let now_s = now_us / 1_000_000;
     let done = match command {
         Command::Players { sort, near, address, limit } => {
-            let list = List { sort, near, address, limit, next_index: 0, matching: 0, players: Vec::new() };
+            let list = List { sort, near, address, limit, next_index: 0, found: PlayerList::default() };
             return Ok(Progress::List(Box::new(list)));
         }
         Command::Trace { id } => {
@@ -216,6 +195,7 @@ fn listed<S: System>(core: &Core<S>, token: Token) -> Option<Listed> {
     let history = &player.history;
     Some(Listed {
         id: core.engine.world().id(slot)?,
+        node: None,
         account: core.accounts.of(token).map(ToString::to_string),
         address: core.gate.peer_addresses.player_network(token).map(|network| network.to_string()),
         age_s: core.clock.now_ms().saturating_sub(history.joined_ms) / 1000,
@@ -242,35 +222,15 @@ impl List {
                 continue;
             }
             if let Some(listed) = listed(core, token) {
-                self.matching += 1;
-                self.players.push(listed);
+                self.found.matching += 1;
+                self.found.players.push(listed);
             }
         }
-        let (sort, near) = (self.sort, self.near);
-        self.players.sort_by_key(|player| player.rank(sort, near));
-        self.players.truncate(self.limit);
+        self.found.sort(self.sort, self.near, self.limit);
         if self.next_index < capacity {
             return None;
         }
-        Some(json!({ "players": self.players, "matching": self.matching }))
-    }
-}
-
-impl Listed {
-    /// The key of the order.
-    fn rank(&self, sort: Sort, near: Option<(u16, u16)>) -> (u64, Reverse<u64>, u32) {
-        let distance = near.map_or(0, |(x, y)| {
-            let (dx, dy) = (u64::from(self.x.abs_diff(x)), u64::from(self.y.abs_diff(y)));
-            dx * dx + dy * dy
-        });
-        let most = match sort {
-            Sort::Id => 0,
-            Sort::Acks => self.acks,
-            Sort::Bytes => self.bytes_in + self.bytes_out,
-            Sort::Age => self.age_s,
-            Sort::Rejected => self.rejected,
-        };
-        (distance, Reverse(most), self.id)
+        Some(json!(self.found))
     }
 }
 

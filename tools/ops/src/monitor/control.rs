@@ -126,7 +126,7 @@ impl Target {
     fn answer(&mut self, ask: Ask) -> Answer {
         let deadline = Instant::now() + TIMEOUT;
         let send = |command: &Command| {
-            let answer = self.socket(deadline).and_then(|socket| ctl::ask(command, &socket, deadline));
+            let answer = self.socket(deadline).and_then(|socket| ctl::ask_all(command, &socket, deadline));
             answer.map(printable_json).map_err(|problem| printable(&problem).into_owned())
         };
         match ask {
@@ -144,9 +144,16 @@ impl Target {
             return Err("the server is on another machine, and a control socket is local".to_owned());
         }
         let socket = self.socket.clone().map_or_else(|| default_socket(self.port), Ok)?;
-        let status = ctl::ask(&Command::Status {}, &socket, deadline)?;
-        if ![&status["port"], &status["admin_port"]].contains(&&Json::from(self.port)) {
-            let (path, port) = (socket.display(), &status["port"]);
+        let status = ctl::ask_all(&Command::Status {}, &socket, deadline)?;
+        // Of several processes, each has its own status.
+        let all = if status.get("port").is_some() {
+            vec![&status]
+        } else {
+            status.as_object().into_iter().flatten().map(|(_, status)| status).collect()
+        };
+        let port = Json::from(self.port);
+        if !all.iter().any(|status| [&status["port"], &status["admin_port"]].contains(&&port)) {
+            let (path, port) = (socket.display(), all.first().map_or(&Json::Null, |status| &status["port"]));
             return Err(format!("{path} belongs to port {port}; see --control"));
         }
         Ok(socket)
@@ -189,5 +196,9 @@ fn kick(
 
 fn ban(mut send: impl FnMut(&Command) -> Result<Json, String>, network: Network) -> Result<String, String> {
     let result = send(&Command::Ban { network, seconds: Some(BAN_S) })?;
-    Ok(format!("banned {network} for 1 h, and kicked its players: {}", result["kicked"]))
+    // Of several processes, each has kicked its own.
+    let by_node =
+        result.as_object().into_iter().flatten().filter_map(|(_, result)| result["kicked"].as_u64());
+    let kicked = result["kicked"].as_u64().unwrap_or_else(|| by_node.sum());
+    Ok(format!("banned {network} for 1 h, and kicked its players: {kicked}"))
 }

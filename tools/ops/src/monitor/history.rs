@@ -11,6 +11,9 @@ use super::poll::Response;
 /// Most points of a trend: as many as fit on the widest terminal.
 const POINTS_MAX: usize = 400;
 
+/// Most processes behind one address of which the last response is kept: those of one port.
+const NODES_MAX: usize = 64;
+
 /// Rates per second: name, path of the total, and its amount in the unit of the rate.
 const RATES: [(&str, &str, f64); 12] = [
     ("messages_in", "messages_in_total", 1.0),
@@ -41,8 +44,9 @@ pub enum Trend {
 /// Recent metrics of one server.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The last metrics. Their strings and names are escaped for the terminal.
-    last: Option<(Instant, Json)>,
+    /// The last metrics of each process that shares the address, the newest last. Their strings and names are escaped for the
+    /// terminal.
+    last: Vec<(Instant, Json)>,
     /// In the order of [`RATES`].
     rates: Option<[f64; RATES.len()]>,
     /// Time since which the server is unreachable, and the reason.
@@ -63,20 +67,25 @@ impl History {
             }
         };
         self.unreachable = None;
-        self.rates = self.last.as_ref().and_then(|(at, earlier)| {
-            rates(earlier, &metrics, response.at.duration_since(*at).as_secs_f64())
+        let earlier = self.last.iter().position(|(_, earlier)| earlier["node"] == metrics["node"]);
+        self.rates = earlier.and_then(|index| {
+            let (at, earlier) = self.last.remove(index);
+            rates(&earlier, &metrics, response.at.duration_since(at).as_secs_f64())
         });
+        if self.last.len() == NODES_MAX {
+            self.last.remove(0);
+        }
         if self.points.len() == POINTS_MAX {
             self.points.pop_front();
         }
-        self.last = Some((response.at, metrics));
+        self.last.push((response.at, metrics));
         let figures = [self.number("players"), self.number("tick_p99_ns") / 1e3, self.rate("bytes_out")];
         self.points.push_back(figures.map(|figure| figure as u64));
     }
 
     /// Returns the last metrics.
     pub fn last(&self) -> Option<&Json> {
-        self.last.as_ref().map(|(_, metrics)| metrics)
+        self.last.last().map(|(_, metrics)| metrics)
     }
 
     /// Returns a number of the last metrics by its path, with dots between names, or the sum of an object of counts; 0
@@ -156,6 +165,19 @@ mod tests {
         assert_eq!(history.rates().map(|rates| rates["acks"].clone()), Some(json!(120.0)));
         let (_, restarted) = self::history(&[Some(up(60, 1)), Some(up(5, 0))]);
         assert_eq!(restarted.rates(), None);
+    }
+
+    #[test]
+    fn rates_are_those_of_one_process_of_several_behind_an_address() {
+        let of = |node: &str, ticks| {
+            let mut metrics = up(ticks, 0);
+            metrics["node"] = json!(node);
+            Some(metrics)
+        };
+        let (_, mixed) = history(&[of("one", 60), of("two", 5_000)]);
+        assert_eq!(mixed.rates(), None);
+        let (_, mixed) = history(&[of("one", 60), of("two", 5_000), of("one", 180)]);
+        assert_eq!(mixed.rate("acks") as u64, 60, "120 in two seconds");
     }
 
     #[test]

@@ -133,16 +133,43 @@ pub fn blocks(history: &History) -> Vec<Block> {
             if is_up { format!("{peers} peers, {ghosts} ghosts") } else { "Redis unreachable".to_owned() };
         process.push(row("cluster", state));
     }
+    let nodes = nodes(metrics);
     let (joined, ended, refused) =
         (integer(rate("joined")), integer(rate("ended")), integer(rate("refused")));
     let mut endings = vec![row("per second", format!("+{joined} -{ended}, {refused} refused"))];
     endings.extend(reasons(metrics));
-    vec![
+    let mut blocks = vec![
         ("Loop", ticks),
         ("Traffic per second", traffic),
         ("Process", process),
         ("Refused and closed", endings),
-    ]
+    ];
+    if nodes.len() > 1 {
+        blocks.push((NODES, nodes));
+    }
+    blocks
+}
+
+/// Title of the block with all nodes of a world, which is the last one.
+pub const NODES: &str = "All nodes of the world";
+
+/// Returns the load of each node of the world, the answering one first.
+fn nodes(metrics: &Json) -> Vec<(String, String)> {
+    let of = |node: &Json, path: &str| node[path].as_f64().unwrap_or(0.0);
+    let row = |node: &Json| {
+        let text = format!(
+            "{} players, {}, busy {:.0} %, tick p99 {}, flush {:.0} ms, level {:.0}, {}",
+            integer(of(node, "players")),
+            node["state"].as_str().unwrap_or("-"),
+            of(node, "loop_busy_ratio") * 100.0,
+            nanoseconds(of(node, "tick_p99_ns")),
+            of(node, "flush_interval_ms"),
+            of(node, "governor_level"),
+            memory(of(node, "resident_bytes")),
+        );
+        (node["node"].as_str().unwrap_or("-").to_owned(), text)
+    };
+    metrics["nodes"].as_array().into_iter().flatten().map(row).collect()
 }
 
 /// Returns refusals and disconnects by reason, the most frequent first.

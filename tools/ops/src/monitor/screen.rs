@@ -11,7 +11,9 @@ use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table,
 
 use super::control::Player;
 use super::history::{History, Trend};
-use super::plain::{blocks, bytes, integer, line, memory, nanoseconds, silence, uptime};
+use super::plain::{
+    Block as Figures, NODES, blocks, bytes, integer, line, memory, nanoseconds, silence, uptime,
+};
 use super::players::Players;
 use game_client::endpoint::Server;
 use game_client::text::thousands;
@@ -22,6 +24,9 @@ const TREND_PART: u16 = 4;
 
 /// Most rows of servers.
 const SERVER_ROWS_MAX: usize = 8;
+
+/// Most rows of nodes.
+const NODE_ROWS_MAX: usize = 8;
 
 /// Smallest width for figures beside the table of players, and the width of those figures.
 const BOTH_WIDTH_MIN: u16 = 160;
@@ -87,7 +92,11 @@ fn title_line<'a>(screen: &Screen<'_>, history: &History) -> Line<'a> {
     let state = match (history.unreachable(), silence(history)) {
         (Some((since, why)), _) => format!("UNREACHABLE for {} s: {why}", since.elapsed().as_secs()),
         (None, Some(why)) => why.to_owned(),
-        (None, None) => format!("up {}", uptime(history.number("uptime_seconds"))),
+        (None, None) => {
+            let node = history.last().and_then(|metrics| metrics["node"].as_str());
+            let node = node.map_or(String::new(), |node| format!("   node {node}"));
+            format!("up {}{node}", uptime(history.number("uptime_seconds")))
+        }
     };
     let paused = if screen.is_paused { "   PAUSED" } else { "" };
     let text = format!(" {name}   {state}   every {:.2} s{paused}", screen.interval.as_secs_f64());
@@ -147,7 +156,14 @@ fn draw_trends(frame: &mut Frame<'_>, history: &History, area: Rect) {
 }
 
 fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
-    let blocks = blocks(history);
+    let mut blocks = blocks(history);
+    let nodes = blocks.pop_if(|(title, _)| *title == NODES);
+    let nodes_height = nodes.as_ref().map_or(0, |(_, rows)| rows.len().min(NODE_ROWS_MAX) as u16 + 2);
+    let [nodes_area, area] =
+        Layout::vertical([Constraint::Length(nodes_height), Constraint::Fill(1)]).areas(area);
+    if let Some(block) = nodes {
+        draw_block(frame, &block, nodes_area);
+    }
     // Four columns if they fit, otherwise two rows of two.
     let is_wide = area.width >= 140;
     let columns = if is_wide { 4 } else { 2 };
@@ -155,13 +171,17 @@ fn draw_figures(frame: &mut Frame<'_>, history: &History, area: Rect) {
     let lines = Layout::vertical(heights).split(area);
     for (blocks, line) in blocks.chunks(columns).zip(lines.iter()) {
         let areas = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*line);
-        for ((title, rows), area) in blocks.iter().zip(areas.iter()) {
-            let rows = rows.iter().map(|(name, value)| Row::new([name.clone(), value.clone()]));
-            let widths = [Constraint::Length(18), Constraint::Fill(1)];
-            let table = Table::new(rows, widths).block(Block::bordered().title(format!(" {title} ")));
-            frame.render_widget(table, *area);
+        for (block, area) in blocks.iter().zip(areas.iter()) {
+            draw_block(frame, block, *area);
         }
     }
+}
+
+fn draw_block(frame: &mut Frame<'_>, (title, rows): &Figures, area: Rect) {
+    let rows = rows.iter().map(|(name, value)| Row::new([name.clone(), value.clone()]));
+    let widths = [Constraint::Length(18), Constraint::Fill(1)];
+    let table = Table::new(rows, widths).block(Block::bordered().title(format!(" {title} ")));
+    frame.render_widget(table, area);
 }
 
 fn draw_players(frame: &mut Frame<'_>, players: &Players, area: Rect) {
