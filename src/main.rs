@@ -176,7 +176,7 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::start_collecting();
     let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
     let log_file = log_file.map_err(|error| (INVALID, log_file_error(config, &error)));
-    let capacity = capacity::raise_for(config.max_connections);
+    let capacity = capacity::raise_for(config.max_connections, config.reuse_port);
     warn_about_kernel_limits(config, capacity);
     let assets = assets::configured(config, &Assets::default());
     let assets = assets
@@ -217,7 +217,7 @@ fn start_error(error: &io::Error) -> String {
 }
 
 fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard, start: Start) -> ExitCode {
-    let capacity = capacity::raise_for(config.max_connections);
+    let capacity = capacity::raise_for(config.max_connections, config.reuse_port);
     warn_about_kernel_limits(&config, capacity);
     let assets = match assets::configured(&config, &Assets::default()) {
         Ok(assets) => assets,

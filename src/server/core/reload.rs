@@ -109,7 +109,7 @@ fn apply_settings<S: System>(core: &mut Core<S>, config: Config) {
     let room = if wanted == core.lifecycle.reload.configured.max_connections {
         None
     } else {
-        Some(core.system.capacity_for(wanted))
+        Some(core.system.capacity_for(wanted, config.reuse_port))
     };
     core.lifecycle.reload.configured = config.clone();
     core.config = Config { max_connections: core.config.max_connections, ..config };

@@ -124,8 +124,9 @@ pub trait System: Debug {
     /// Closes a reserve descriptor, so that the kernel can use it for the next connection.
     fn release_descriptor(&mut self);
 
-    /// Raises the limit of open files for this number of players, as far as permitted, and returns the capacity.
-    fn capacity_for(&mut self, players: usize) -> Capacity;
+    /// Raises the limit of open files for this number of players, as far as permitted, and returns the capacity. The players may be
+    /// those of several processes.
+    fn capacity_for(&mut self, players: usize, is_shared: bool) -> Capacity;
 
     /// Starts to read the configuration and the files again. `current` holds the files served until then.
     ///

@@ -6,8 +6,8 @@ use super::os;
 use crate::server::core::capacity::Capacity;
 
 /// Raises the limit of open files for this number of players, as far as permitted, and returns the capacity. If not all
-/// players fit, logs the command that helps.
-pub fn raise_for(players_wanted: usize) -> Capacity {
+/// players fit, logs the command that helps, unless the players are those of several processes that share the port.
+pub fn raise_for(players_wanted: usize, is_shared: bool) -> Capacity {
     let needed = Capacity::open_files_for(players_wanted);
     let limit = os::raise_open_files(needed).unwrap_or_else(|error| {
         log::warn!("the limit of open files is unknown: {error}");
@@ -17,7 +17,13 @@ pub fn raise_for(players_wanted: usize) -> Capacity {
         log::debug!("the table of open files grows on demand: {error}");
     }
     let capacity = Capacity::within(limit, players_wanted);
-    if capacity.players < players_wanted {
+    if capacity.players < players_wanted && is_shared {
+        let players = capacity.players;
+        log::info!(
+            "the limit of {limit} open files allows {players} players here; MAX_CONNECTIONS={players_wanted} is for all \
+             processes of the port"
+        );
+    } else if capacity.players < players_wanted {
         log::warn!(
             "MAX_CONNECTIONS={players_wanted} needs {needed} open files and the limit is {limit}: serving {}; \
              to serve all, run this as root in the shell that starts the server: {}",

@@ -154,8 +154,8 @@ impl System for Linux {
         self.reserve.pop();
     }
 
-    fn capacity_for(&mut self, players: usize) -> Capacity {
-        capacity::raise_for(players)
+    fn capacity_for(&mut self, players: usize, is_shared: bool) -> Capacity {
+        capacity::raise_for(players, is_shared)
     }
 
     fn begin_reload(&mut self, current: Arc<Assets>) -> io::Result<()> {

@@ -205,7 +205,7 @@ impl System for Machine {
         self.reserve -= 1;
     }
 
-    fn capacity_for(&mut self, players: usize) -> Capacity {
+    fn capacity_for(&mut self, players: usize, _: bool) -> Capacity {
         Capacity { players, http: 64 }
     }
 

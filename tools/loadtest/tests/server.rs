@@ -31,7 +31,7 @@ pub fn serve(settings: &'static [(&str, &str)]) -> SocketAddr {
         let command = config::parse(std::iter::empty(), given).expect("valid settings");
         let Command::Run(config, _) = command else { panic!("no flags are given") };
         let signals = Signals::for_shutdown().expect("a descriptor is left");
-        let capacity = capacity::raise_for(config.max_connections);
+        let capacity = capacity::raise_for(config.max_connections, false);
         let reread = || Ok(Config::default());
         let server = Server::bind(config, capacity, Assets::default(), signals, LogHandle::default(), reread)
             .expect("a port is free");

@@ -95,7 +95,7 @@ fn serve() -> Result<Server, Failure> {
     let Command::Run(config, _) = command else { unreachable!("no flags are given") };
     // The threads inherit the blocked signals.
     let signals = Signals::for_shutdown()?;
-    let capacity = capacity::raise_for(config.max_connections);
+    let capacity = capacity::raise_for(config.max_connections, false);
     let reread = || Ok(config::Config::default());
     let server = pixi_game_server::server::Server::bind(
         config,
