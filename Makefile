@@ -8,7 +8,7 @@ export
 .PHONY: help \
   run takeover dev demo cluster-demo \
   build test check test-protocol test-page fmt lint doc fuzz deny \
-  load-test perf-check bench bench-load bench-hostile bench-amplification bench-pairs bench-cluster bench-operators bench-takeover soak bench-page artillery-test artillery-quick \
+  load-test perf-check bench bench-load bench-hostile bench-amplification bench-pairs bench-cluster bench-cores bench-operators bench-takeover soak bench-page artillery-test artillery-quick \
   profile-cpu profile-mem \
   monitor health metrics tune compose-up compose-down docker-run \
   build-release docker install uninstall deb sbom clean
@@ -31,8 +31,8 @@ dev: ## Serve from a debug build, with a debug log
 demo: ## Run 1,000 simulated players for 30 s and write a report (DEMO_CLIENTS, DEMO_SECONDS, PORT)
 	./demo.sh
 
-cluster-demo: ## Start Redis, three servers and HAProxy, and keep them running: make cluster-demo LOAD="--clients 600"
-	@tools/need.sh redis-server:redis-server haproxy:haproxy
+cluster-demo: ## Start Redis, three servers and HAProxy, or with PROCESSES=3 one port: make cluster-demo LOAD="--clients 600"
+	@tools/need.sh redis-server:redis-server $(if $(PROCESSES),,haproxy:haproxy)
 	@$(BENCH) cluster --demo
 
 ##@ test
@@ -120,6 +120,10 @@ bench-takeover: ## Measure the pause of takeovers under load: make bench-takeove
 bench-cluster: ## Measure a cluster, and the losses when a part of it fails: make bench-cluster PARTS=faults
 	@tools/need.sh redis-server:redis-server haproxy:haproxy
 	@$(BENCH) cluster
+
+bench-cores: ## Measure one process and several on one port: make bench-cores PARTS=rows,players,crowd PROCESSES=2
+	@tools/need.sh redis-server:redis-server
+	@$(BENCH) cores
 
 soak: ## Run players, churn and hostile peers for an hour and check for drift: make soak SOAK_DURATION=2m SOAK_CLIENTS=3000
 	$(BENCH) soak

@@ -74,7 +74,7 @@ impl Environment {
 }
 
 /// Targets and their expected output. They must succeed, unless the output is an error.
-const TARGETS: [(&str, &str); 38] = [
+const TARGETS: [(&str, &str); 40] = [
     ("help", "make run"),
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
@@ -104,9 +104,11 @@ const TARGETS: [(&str, &str); 38] = [
     ("bench-amplification VIEWERS=0", "VIEWERS=0: expected"),
     ("bench-pairs PAIRS=0", "PAIRS=0: expected"),
     ("bench-cluster PARTS=all", "PARTS=all: expected"),
+    ("bench-cores PAIRS=0", "PAIRS=0: expected"),
     ("bench-operators PAIRS=0", "PAIRS=0: expected"),
     ("bench-takeover TAKEOVERS=0", "TAKEOVERS=0: expected"),
     ("cluster-demo PORT=0", "PORT=0: expected"),
+    ("cluster-demo PROCESSES=2 LOAD=--clients=20+--duration=1s+--warm-up=100ms", "nothing was lost or wrong"),
     ("soak SOAK_DURATION=never", "SOAK_DURATION=never: expected"),
     ("monitor SERVER=nowhere:x", "nowhere:x"),
     ("perf-check RUNS=0", "RUNS=0: expected"),

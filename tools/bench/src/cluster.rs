@@ -9,7 +9,7 @@
 mod cost;
 mod demo;
 mod faults;
-mod local;
+pub mod local;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::stage::Stage;
 const PROGRAM: Program<'_> = Program {
     name: "bench cluster",
     about: "Measures a cluster of several servers: delays, losses after faults, and cost. With --demo, starts Redis, \
-            three servers and HAProxy, and keeps them running until Ctrl-C.\n\n\
+            three servers and HAProxy, or several processes on one port, and keeps them running until Ctrl-C.\n\n\
             Exit status: 0 if every limit is met or the demo ended well, 1 otherwise, 2 for invalid usage.",
     flags: FLAGS,
     takes_arguments: false,
@@ -37,6 +37,7 @@ const FLAGS: &[Flag] = &[
     Flag::new("results", "FOLDER", "", "folder to write to [bench/results/DATE-CORES]").variable("RESULTS"),
     Flag::switch("demo", "keep a cluster running instead"),
     Flag::new("port", "PORT", "8108", "demo: port of the game").within(1.0, 65_535.0).variable("PORT"),
+    Flag::new("processes", "N", "", "demo: processes on one port instead, without HAProxy").within(2.0, 64.0).variable("PROCESSES"),
     Flag::new("load", "FLAGS", "", "demo: load test to run through the balancer; the demo ends with it").variable("LOAD"),
 ];
 
@@ -46,20 +47,21 @@ const PARTS: [&str; 3] = ["views", "faults", "cost"];
 /// A valid set of options.
 enum Options {
     Measure { parts: Vec<&'static str>, results: Option<PathBuf> },
-    Demo { port: u16, load: String },
+    Demo { port: u16, processes: Option<usize>, load: String },
 }
 
 /// Runs the subcommand.
 pub fn main(args: Vec<String>) -> ExitCode {
     PROGRAM.main(args, options, |options| match options {
         Options::Measure { parts, results } => verdict(bench(&parts, results.as_deref())),
-        Options::Demo { port, load } => verdict(demo::run(port, &load)),
+        Options::Demo { port, processes, load } => verdict(demo::run(port, processes, &load)),
     })
 }
 
 fn options(line: &mut CommandLine<'_>) -> Options {
     if line.is_given("demo") {
-        return Options::Demo { port: line.value("port"), load: line.text("load").to_owned() };
+        let (port, processes) = (line.value("port"), line.optional("processes"));
+        return Options::Demo { port, processes, load: line.text("load").to_owned() };
     }
     Options::Measure {
         parts: line.value_with("parts", |text, _| parts(text)),

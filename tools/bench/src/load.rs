@@ -11,7 +11,7 @@
 //! ```
 
 mod results;
-mod rows;
+pub mod rows;
 pub mod run;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@
 //!      ├─> amplification  the server's cost of one client's bytes
 //!      ├─> soak           hours of players, churn and hostile peers, with a verdict
 //!      ├─> cluster        several servers with Redis and HAProxy
+//!      ├─> cores          one process, and several that share a port
 //!      ├─> floor          a server with the same reads and writes and no game
 //!      ├─> pairs          server and floor in turns
 //!      ├─> operators      players beside scripts that list them in a loop
@@ -19,6 +20,7 @@
 
 mod amplification;
 mod cluster;
+mod cores;
 mod figures;
 mod floor;
 mod hostile;
@@ -48,6 +50,7 @@ static SUITE: Suite = Suite {
         Subcommand("amplification", "measure the server's cost of one client's bytes", amplification::main),
         Subcommand("soak", "run players, churn and hostile peers for hours", soak::main),
         Subcommand("cluster", "measure several servers, or keep them running", cluster::main),
+        Subcommand("cores", "measure one process, and several that share a port", cores::main),
         Subcommand("floor", "serve the same reads and writes without a game", floor::main),
         Subcommand("pairs", "measure server and floor in turns", pairs::main),
         Subcommand("operators", "measure acks beside stuck scripts of operators", operators::main),

@@ -86,6 +86,14 @@ impl Connection {
         Ok(())
     }
 
+    /// Changes the readiness that is reported.
+    ///
+    /// # Errors
+    /// The kernel refuses the change.
+    pub fn listen(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        self.stream.as_mut().map_or(Ok(()), |stream| registry.reregister(stream, token, interest))
+    }
+
     /// Returns whether the connect has completed; `false` for a stale event of an earlier socket.
     ///
     /// # Errors

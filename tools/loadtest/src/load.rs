@@ -237,7 +237,8 @@ fn clients(options: &Options, random: &mut Rng) -> Vec<Client> {
     (0..options.clients)
         .map(|index| {
             let viewer = viewer_at(index);
-            let is_slow = viewer.is_none() && random.f64() < options.slow_readers;
+            let mut is_chosen = || random.f64() < options.slow_readers || options.read_every.is_some();
+            let is_slow = viewer.is_none() && is_chosen();
             Client::new(random.fork(), is_slow, viewer)
         })
         .collect()

@@ -41,7 +41,7 @@ pub struct Mark {
 #[derive(Debug)]
 pub struct Observer {
     clock: Clock,
-    server: Target,
+    metrics: Vec<Target>,
     pid: Option<u32>,
     next_ns: u64,
     last: Mark,
@@ -62,7 +62,7 @@ impl Observer {
         let mark = Mark::now(clock, options.pid, &Tally::default());
         Observer {
             clock,
-            server: options.server.clone(),
+            metrics: scrape::targets(options),
             pid: options.pid,
             next_ns: mark.at_ns + SECOND_NS,
             last: mark,
@@ -83,12 +83,12 @@ impl Observer {
     /// Marks the begin or the end of the measured window.
     pub fn mark(&mut self, tally: &Tally) {
         self.marks.push(Mark::now(self.clock, self.pid, tally));
-        self.scrape_requests.push(scrape::begin(&self.server, self.clock));
+        self.scrape_requests.push(scrape::begin(&self.metrics, self.clock));
     }
 
     /// Scrapes the server once all players stand still.
     pub fn scrape_at_rest(&mut self) {
-        self.at_rest = Some(scrape::begin(&self.server, self.clock));
+        self.at_rest = Some(scrape::begin(&self.metrics, self.clock));
     }
 
     /// Returns the server's metrics at rest, and at the begin and the end of the window. Waits for pending responses.

@@ -1,5 +1,6 @@
 //! The command line: parsed and validated in one pass that reports all problems.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +49,9 @@ pub struct Options {
     pub viewers: usize,
     /// Fraction of the clients that read only rarely.
     pub slow_readers: f64,
+    /// Interval between two reads of all clients that are no viewers; `None` reads at once.
+    #[serde(rename = "read_every_s", serialize_with = "seconds")]
+    pub read_every: Option<Duration>,
     /// Clients per second that disconnect in various ways and reconnect.
     pub reconnects_per_s: f64,
     /// Time of a reconnect storm, after the beginning of the measured window.
@@ -60,6 +64,8 @@ pub struct Options {
     /// Number of source addresses, from 127.0.0.2 up, over which connections are spread. 0 leaves the choice to the
     /// kernel.
     pub source_addresses: u32,
+    /// Addresses of the metrics of all servers of the world; empty if the server has them at its own.
+    pub metrics: Vec<SocketAddr>,
     /// Process id of a server on this machine.
     pub pid: Option<u32>,
     /// The server's limit of visible players per client.
@@ -98,11 +104,13 @@ pub const FLAGS: &[Flag] = &[
     Flag::new("viewport", "SIZE", "", "viewport of the clients, such as 800x600 [the whole world]"),
     Flag::new("viewers", "N", "50", "clients whose replica is compared with the true positions").within(0.0, 1e4),
     Flag::new("slow-readers", "PART", "0", "fraction of the clients that read only every ten seconds").within(0.0, 1.0),
+    Flag::new("read-every", "TIME", "", "clients that are no viewers read only this often, which costs little; only acks of viewers are timed").within(0.01, 60.0),
     Flag::new("reconnects-per-second", "N", "0", "clients per second that disconnect and reconnect").within(0.0, 1e4),
     Flag::new("storm-at", "TIME", "", "disconnect clients at once at this time of the window; they reconnect").within(0.0, DAY_S),
     Flag::new("storm-clients", "N", "", "clients that a storm disconnects [all]").within(1.0, 1e6),
     Flag::new("seed", "N", "1", "seed of all random numbers"),
     Flag::new("source-addresses", "N", "", "source addresses from 127.0.0.2 up [by clients]").within(0.0, 250.0),
+    Flag::new("metrics", "LIST", "", "addresses of the metrics of all servers of the world, such as 127.0.0.1:9108 [the server's]"),
     Flag::new("pid", "PID", "", "process of a local server, to measure its CPU and memory").within(1.0, u32::MAX as f64),
     Flag::new("max-visible", "N", "128", "MAX_VISIBLE of the server").within(1.0, 4096.0),
     Flag::new("sync-interval", "TIME", "5s", "SYNC_INTERVAL_SEC of the server").within(1.0, 300.0),
@@ -147,11 +155,13 @@ pub fn read(line: &mut CommandLine<'_>) -> Options {
         viewport: line.optional_with("viewport", viewport),
         viewers: line.value::<usize>("viewers").min(clients),
         slow_readers: line.value("slow-readers"),
+        read_every: line.optional("read-every"),
         reconnects_per_s,
         storm_at,
         storm_clients,
         seed: line.value("seed"),
         source_addresses,
+        metrics: line.optional_with("metrics", addresses).unwrap_or_default(),
         pid: line.optional("pid"),
         max_visible: line.value("max-visible"),
         sync_interval: line.value("sync-interval"),
@@ -205,6 +215,13 @@ fn viewport(text: &str, _: Bounds) -> Result<(u16, u16), String> {
     text.split_once('x')
         .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)))
         .ok_or_else(|| "WIDTHxHEIGHT in units, such as 800x600".to_owned())
+}
+
+fn addresses(text: &str, _: Bounds) -> Result<Vec<SocketAddr>, String> {
+    let addresses = text.split(',').map(|address| address.trim().parse().ok());
+    addresses
+        .collect::<Option<_>>()
+        .ok_or_else(|| "addresses with ports, such as 127.0.0.1:9108,127.0.0.1:9109".to_owned())
 }
 
 fn seconds<S: Serializer>(time: &(impl Copy + Into<Option<Duration>>), to: S) -> Result<S::Ok, S::Error> {

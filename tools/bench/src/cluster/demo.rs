@@ -1,4 +1,4 @@
-//! Keeps Redis, three servers and `HAProxy` running until Ctrl-C, or until a load test through the balancer ends.
+//! Keeps Redis and several servers running until Ctrl-C, or until a load test ends: three behind `HAProxy`, or any number on one port.
 
 use std::time::Duration;
 
@@ -13,18 +13,22 @@ use crate::stage::{Stage, url};
 ///
 /// # Errors
 /// A program is missing or does not start.
-pub fn run(port: u16, load: &str) -> Result<bool, Failure> {
-    match serve(port, load) {
+pub fn run(port: u16, processes: Option<usize>, load: &str) -> Result<bool, Failure> {
+    match serve(port, processes, load) {
         Err(Failure::Interrupted) => Ok(true),
         result => result,
     }
 }
 
-fn serve(port: u16, load: &str) -> Result<bool, Failure> {
+fn serve(port: u16, processes: Option<usize>, load: &str) -> Result<bool, Failure> {
     let stage = Stage::new()?;
-    let servers = NAMES.len();
-    progress(format_args!("starting Redis, {servers} servers and HAProxy; the first ids take three seconds"));
-    let cluster = LocalCluster::start(&stage, servers, Some(port))?;
+    let servers = processes.unwrap_or(NAMES.len());
+    let front = if processes.is_none() { "and HAProxy" } else { "on one port" };
+    progress(format_args!("starting Redis and {servers} servers {front}; the first ids take three seconds"));
+    let cluster = match processes {
+        None => LocalCluster::start(&stage, servers, Some(port))?,
+        Some(_) => LocalCluster::start_shared(&stage, servers, Some(port))?,
+    };
     let address = cluster.address();
     let logs = cluster.logs().display();
     output(format_args!("one world of {servers} servers at http://{address}/; logs in {logs}"));

@@ -10,7 +10,7 @@ use crate::behaviour::{Action, SECOND_NS};
 use crate::connection::Phase;
 use crate::schedule::{Entry, Task};
 
-/// Interval between two reads of a slow reader, in nanoseconds.
+/// Interval between two reads of a slow reader, in nanoseconds, unless it is given.
 pub const SLOW_READ_INTERVAL_NS: u64 = 10 * SECOND_NS;
 
 /// Longest lateness at which a due action is still performed, in nanoseconds. A longer one means that this program was
@@ -42,12 +42,17 @@ impl Load {
                 Task::Play => self.play(&entry),
                 Task::Stop => self.stop(&entry),
                 Task::Read => {
-                    // The small receive buffer refills while it is drained, so a short read does not mean drained.
-                    self.read(entry.client, true);
-                    self.tasks.add(Entry { due_ns: entry.due_ns + SLOW_READ_INTERVAL_NS, ..entry });
+                    // A small receive buffer refills while it is drained, so a short read does not mean drained.
+                    self.read(entry.client, self.options.read_every.is_none());
+                    self.tasks.add(Entry { due_ns: entry.due_ns + self.read_interval_ns(), ..entry });
                 }
             }
         }
+    }
+
+    /// Returns the interval between two reads of a slow reader, in nanoseconds.
+    pub(super) fn read_interval_ns(&self) -> u64 {
+        self.options.read_every.map_or(SLOW_READ_INTERVAL_NS, |interval| interval.as_nanos() as u64)
     }
 
     /// Postpones an action that is too late, and records its lateness.

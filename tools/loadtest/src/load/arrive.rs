@@ -4,11 +4,9 @@ use std::net::Ipv4Addr;
 
 use game_client::text::printable;
 use game_client::{ClientMessage, ServerMessage, handshake};
-use mio::Token;
+use mio::{Interest, Token};
 
 use super::Load;
-use super::act::SLOW_READ_INTERVAL_NS;
-
 use crate::avatar::Avatar;
 use crate::behaviour::{Behaviour, Rules, SECOND_NS};
 use crate::connection::Phase;
@@ -97,7 +95,8 @@ impl Load {
         client.leave();
         (client.phase, client.began_ns) = (Phase::Connecting, now_ns);
         client.highest_before = self.churn.ids.highest;
-        let receive_buffer = client.is_slow.then_some(SLOW_RECEIVE_BUFFER_BYTES);
+        let is_small = client.is_slow && self.options.read_every.is_none();
+        let receive_buffer = is_small.then_some(SLOW_RECEIVE_BUFFER_BYTES);
         let (server, registry) = (self.options.server.address, self.poll.registry());
         let begun = client.connection.begin(server, source, receive_buffer, registry, Token(index));
         if let Err(error) = begun {
@@ -183,8 +182,21 @@ impl Load {
         if let Some(due_ns) = first_ns {
             plan(due_ns, Task::Play);
         }
-        if client.is_slow {
-            plan(now_ns + client.random.u64(..SLOW_READ_INTERVAL_NS), Task::Read);
+        if self.clients[index].is_slow {
+            let interval_ns = self.read_interval_ns();
+            let first_ns = now_ns + self.clients[index].random.u64(..interval_ns);
+            self.tasks.add(Entry { due_ns: first_ns, client: index, generation, task: Task::Read });
+            if self.options.read_every.is_some() {
+                self.listen(index, Interest::WRITABLE);
+            }
+        }
+    }
+
+    /// Reports only this readiness of a client's socket from now on. Each report costs the servers and this program time.
+    pub(super) fn listen(&mut self, index: usize, interest: Interest) {
+        let listened = self.clients[index].connection.listen(self.poll.registry(), Token(index), interest);
+        if let Err(error) = listened {
+            self.lose(index, &error.to_string());
         }
     }
 

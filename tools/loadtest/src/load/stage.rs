@@ -1,6 +1,7 @@
 //! The stages of a run.
 
 use game_client::frame::Opcode;
+use mio::Interest;
 
 use super::Load;
 use super::act::GOING_AWAY;
@@ -111,6 +112,9 @@ impl Load {
             let due_ns = now_ns + STOP_SPREAD_NS * index as u64 / count;
             self.tasks.add(Entry { due_ns, client: index, generation, task: Task::Stop });
             if self.clients[index].is_slow {
+                if self.options.read_every.is_some() {
+                    self.listen(index, Interest::READABLE | Interest::WRITABLE);
+                }
                 self.read(index, false);
             }
         }
