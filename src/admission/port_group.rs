@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const YIELD_MS: u64 = 1_000;
 
 /// Longest pause, in milliseconds. Then the process listens and decides again.
-const PAUSE_MS_MAX: u64 = 5_000;
+const PAUSE_MS_MAX: u64 = 60_000;
 
 /// Age of a status after which its process no longer counts as listening, in milliseconds: two heartbeats, and a late one.
 const FRESH_MS: u64 = 1_250;
