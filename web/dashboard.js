@@ -69,7 +69,8 @@ const FIGURES = [
  * @typedef {object} Chart
  * @property {string} title
  * @property {string} unit
- * @property {[string, (sample: Sample) => number][]} lines One or two.
+ * @property {[name: string, of: (sample: Sample) => number, isOfOne?: boolean][]} lines One or two; with `isOfOne`, known of the
+ *   answering node only.
  * @property {(sample: Sample) => { at: number, name: string }} [mark] A horizontal line, from the last sample.
  * @property {boolean} [isOfCluster] Shown only if the server belongs to a cluster.
  * @property {boolean} [isOfOne] Known of the answering node only.
@@ -80,7 +81,7 @@ const CHARTS = [
   {
     title: 'Tick duration',
     unit: 'ms',
-    lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => (isOfAll() ? 0 : now.tickP50Ms)]],
+    lines: [['p99', (now) => now.tickP99Ms], ['p50', (now) => now.tickP50Ms, true]],
     mark: (now) => ({ at: now.tickMs, name: `${now.tickMs.toFixed(1)} ms` }),
   },
   { title: 'Players', unit: '', lines: [['players', (now) => now.players]] },
@@ -110,6 +111,9 @@ let view = 'all';
 
 /** Whether the figures are those of all nodes. */
 const isOfAll = () => view === 'all' && histories.all.latest !== undefined;
+
+/** Whether the shown nodes tell the values of a line. @param {Chart['lines'][number]} line */
+const isKnown = ([, , isOfOne]) => !(isOfOne && isOfAll());
 
 const shownHistory = () => (isOfAll() ? histories.all : histories.this);
 
@@ -175,7 +179,8 @@ function draw(chart, canvas, now) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   context.scale(ratio, ratio);
   const { samples } = shownHistory();
-  const values = chart.lines.map(([, of]) => samples.map(of));
+  const lines = chart.lines.filter(isKnown);
+  const values = lines.map(([, of]) => samples.map(of));
   const last = samples.at(-1);
   const mark = last && chart.mark?.(last);
   const highest = Math.max(mark?.at ?? 0, ...values.flat(), 1e-9) * 1.1;
@@ -211,7 +216,7 @@ function draw(chart, canvas, now) {
     line.forEach((value, i) => context.lineTo(x(samples[i].at), y(value)));
     context.stroke();
   });
-  const text = chart.lines.map(([name], n) => `${name} ${short(values[n].at(-1) ?? 0, chart.unit)}`).join(', ');
+  const text = lines.map(([name], n) => `${name} ${short(values[n].at(-1) ?? 0, chart.unit)}`).join(', ');
   context.textAlign = 'left';
   context.fillStyle = colour('ink');
   context.fillText(text, 2, 10);
@@ -244,7 +249,10 @@ function show() {
   CHARTS.forEach((chart, n) => {
     const isHidden = (chart.isOfCluster && !latest.cluster) || Boolean(chart.isOfOne && isOfAll());
     /** @type {HTMLElement} */ (canvases[n].parentElement).hidden = isHidden;
-    if (!isHidden) draw(chart, canvases[n], latest.at);
+    if (isHidden) return;
+    const legend = /** @type {NodeListOf<HTMLElement>} */ (canvases[n].parentElement?.querySelectorAll('p span'));
+    chart.lines.forEach((line, at) => { legend[at].hidden = !isKnown(line); });
+    draw(chart, canvases[n], latest.at);
   });
 }
 

@@ -12,6 +12,8 @@ use super::system::System;
 use super::{Core, accept, cluster};
 use crate::admission::Network;
 use crate::admission::port_group::{FairShare, Listening, Member};
+use crate::cluster::message::NodeId;
+use crate::cluster::remote::Peer;
 use crate::cluster::status::{ADDRESSES_MAX, Figures, Status};
 use crate::cluster::{Node, Now};
 
@@ -92,10 +94,14 @@ pub(super) fn update<S: System>(core: &mut Core<S>) {
     set_listening(core, next != Listening::Paused);
 }
 
+/// Returns the peers of a group.
+fn peers_of(node: &Node, group: u64) -> impl Iterator<Item = (NodeId, &Peer)> {
+    node.remote().peers().filter(move |(_, peer)| group > 0 && peer.status.port_group == group)
+}
+
 /// Returns what is known about the other members of a group.
 fn others(node: &Node, group: u64, now_ms: u64) -> Vec<Member> {
-    let peers = node.remote().peers().filter(|(_, peer)| group > 0 && peer.status.port_group == group);
-    peers
+    peers_of(node, group)
         .map(|(id, peer)| Member {
             id,
             players: peer.players,
@@ -109,8 +115,7 @@ fn others(node: &Node, group: u64, now_ms: u64) -> Vec<Member> {
 /// Returns the players of addresses on the other members of a group.
 fn addresses_elsewhere(node: &Node, group: u64) -> HashMap<Network, u32> {
     let mut players = HashMap::new();
-    let peers = node.remote().peers().filter(|(_, peer)| group > 0 && peer.status.port_group == group);
-    for (network, count) in peers.flat_map(|(_, peer)| &peer.status.addresses) {
+    for (network, count) in peers_of(node, group).flat_map(|(_, peer)| &peer.status.addresses) {
         let all = players.entry(*network).or_insert(0_u32);
         *all = all.saturating_add(*count);
     }

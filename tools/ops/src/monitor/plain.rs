@@ -153,7 +153,7 @@ pub fn blocks(history: &History) -> Vec<Block> {
 /// Title of the block with all nodes of a world, which is the last one.
 pub const NODES: &str = "All nodes of the world";
 
-/// Returns the load of each node of the world, the answering one first.
+/// Returns the load of each node of the world, by name.
 fn nodes(metrics: &Json) -> Vec<(String, String)> {
     let of = |node: &Json, path: &str| node[path].as_f64().unwrap_or(0.0);
     let row = |node: &Json| {
@@ -169,7 +169,9 @@ fn nodes(metrics: &Json) -> Vec<(String, String)> {
         );
         (node["node"].as_str().unwrap_or("-").to_owned(), text)
     };
-    metrics["nodes"].as_array().into_iter().flatten().map(row).collect()
+    let mut rows: Vec<_> = metrics["nodes"].as_array().into_iter().flatten().map(row).collect();
+    rows.sort();
+    rows
 }
 
 /// Returns refusals and disconnects by reason, the most frequent first.
