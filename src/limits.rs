@@ -63,7 +63,7 @@ pub const ATTACK_REPEAT_MS: u32 = 250;
 
 // ---- Interest and snapshots ----------------------------------------------------------------------------------
 
-/// Number of cells along each side of the spatial grid.
+/// Number of cells along each side of the spatial grid; half of it while few entities are in the world.
 pub const GRID_CELLS_PER_SIDE: usize = 128;
 
 /// Largest interest set, in players; the upper bound of `MAX_VISIBLE`. The client keeps messages in order only up

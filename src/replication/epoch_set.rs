@@ -26,7 +26,21 @@ impl EpochSet {
         self.epochs[slot as usize] = self.epoch;
     }
 
-    pub(super) fn contains(&self, slot: u32) -> bool {
+    /// Returns the set for many queries.
+    pub(super) fn view(&self) -> EpochView<'_> {
+        EpochView { epochs: &self.epochs, epoch: self.epoch }
+    }
+}
+
+/// A set that does not change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EpochView<'a> {
+    epochs: &'a [u8],
+    epoch: u8,
+}
+
+impl EpochView<'_> {
+    pub(super) fn contains(self, slot: u32) -> bool {
         self.epochs[slot as usize] == self.epoch
     }
 }
@@ -41,9 +55,9 @@ mod tests {
         for epoch in 0..1000 {
             set.clear(10);
             let slot = epoch % 10;
-            assert!((0..10).all(|slot| !set.contains(slot)), "epoch {epoch}");
+            assert!((0..10).all(|slot| !set.view().contains(slot)), "epoch {epoch}");
             set.insert(slot);
-            assert!((0..10).all(|other| set.contains(other) == (other == slot)));
+            assert!((0..10).all(|other| set.view().contains(other) == (other == slot)));
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn write_flush(
     frames: &mut Frames<'_>,
 ) {
     #[cfg(test)]
-    assert!(!viewer.poisoned, "poisoned for a test");
+    assert!(!viewer.schedule.poisoned, "poisoned for a test");
     let now = scene.world.tick();
     let before = frames.out.len();
     match kind {
@@ -72,6 +72,11 @@ pub(super) fn write_flush(
 fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
     let now = world.tick();
+    if let Some(mask) = viewer.mask(world) {
+        mask.intersect(viewer.schedule.unsent(world).slots().words(), &mut scratch.changed_slots);
+        write_changed_slots(viewer, settings, scratch, frames);
+        return;
+    }
     find_changed(viewer, viewer.interest_set.len(), world, scratch);
     write_changed(viewer, settings, scratch, frames);
     if viewer.schedule.left_pending {
@@ -87,6 +92,7 @@ fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, 
             *left_pending |= is_gone && !is_told;
             !is_told
         });
+        viewer.update_mask(world);
     }
 }
 
@@ -129,8 +135,12 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
     // As long as no entity left the world, the slot of a member still holds that member.
     let may_be_gone = viewer.schedule.may_have_left_pending(world);
     let changes = viewer.schedule.unsent(world);
-    let found =
-        frames.changed_movements(&viewer.interest_set, changed.kept(), changes, may_be_gone, movements);
+    let (slots, ids) = (viewer.interest_set.slots(), viewer.interest_set.ids());
+    let members = changed.kept().iter().map(|&at| {
+        let slot = slots[at as usize];
+        (slot, !may_be_gone || world.is_present(slot, ids[at as usize]))
+    });
+    let found = frames.changed_movements(members, changes, movements);
     viewer.schedule.changed_since_snapshot |= found.any;
     viewer.schedule.left_pending |= found.any_removed;
     if found.any_others {
@@ -139,6 +149,25 @@ fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch
             if world.is_present(slot, id) && changes.may_have_rare_change(slot) {
                 write_rare_changes(viewer, settings, slot, frames);
             }
+        }
+    }
+}
+
+/// Writes the latest state of the members in `scratch.changed_slots`, all of which are in the world.
+fn write_changed_slots(
+    viewer: &mut Viewer,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    frames: &mut Frames<'_>,
+) {
+    let Scratch { changed_slots, movements, .. } = scratch;
+    let changes = viewer.schedule.unsent(frames.world);
+    let members = changed_slots.iter().map(|&slot| (slot, true));
+    let found = frames.changed_movements(members, changes, movements);
+    viewer.schedule.changed_since_snapshot |= found.any;
+    if found.any_others {
+        for &slot in changed_slots.iter().filter(|slot| changes.may_have_rare_change(**slot)) {
+            write_rare_changes(viewer, settings, slot, frames);
         }
     }
 }
@@ -190,8 +219,12 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     let (now, members) = (world.tick(), viewer.interest_set.len());
     let changes = viewer.schedule.unsent(world);
     viewer.interest_set.retain(|member| world.is_present(member.slot, member.id));
+    let any_gone = viewer.interest_set.len() < members;
+    if any_gone {
+        viewer.update_mask(world);
+    }
     // The client keeps a removed entity whose sprite is still loading; the next snapshot removes it.
-    viewer.schedule.changed_since_snapshot = viewer.interest_set.len() < members;
+    viewer.schedule.changed_since_snapshot = any_gone;
     for member in viewer.interest_set.iter() {
         let has_stopped = !world.entity_state(member.slot).is_moving()
             && viewer.schedule.since_snapshot(world).has_new_vector(member.slot);

@@ -1,7 +1,6 @@
 //! Encodes the frames of a flush from the current state of the world, and counts them.
 
 use super::compaction::Compactor;
-use super::interest_set::InterestSet;
 use crate::wire::message::{self, Entry, Facing, MovementFrame};
 use crate::world::changes::ChangesSince;
 use crate::world::{State, World};
@@ -81,26 +80,21 @@ impl Frames<'_> {
         self.counts.movement += 1;
     }
 
-    /// Writes the vectors of the members at these positions that have changed. Skips members
-    /// that may have changes besides the vector.
+    /// Writes the vectors of these members that have changed. Skips members that may have changes besides the vector.
+    ///
+    /// A member is its slot, and whether it is still in the world.
     ///
     /// Which members are written is unpredictable, so a frame is encoded for each one and kept by compaction.
     pub(super) fn changed_movements(
         &mut self,
-        members: &InterestSet,
-        positions: &[u32],
+        members: impl ExactSizeIterator<Item = (u32, bool)>,
         changes: ChangesSince<'_>,
-        may_be_gone: bool,
         compactor: &mut Compactor<MovementFrame>,
     ) -> ChangeSummary {
         let world = self.world;
         let mut summary = ChangeSummary::default();
         compactor.clear();
-        let (slots, ids) = (members.slots(), members.ids());
-        compactor.compact(positions.iter().map(|&at| {
-            let slot = slots[at as usize];
-            let entity = world.entity_state(slot);
-            let is_present = !may_be_gone || entity.has_id(ids[at as usize]);
+        compactor.compact(members.map(|(slot, is_present)| {
             let is_changed = is_present & changes.has_changed(slot);
             let is_more = is_changed & changes.may_have_rare_change(slot);
             summary.any |= is_changed;

@@ -60,7 +60,8 @@ impl Rect {
     }
 }
 
-const CELLS: usize = GRID_CELLS_PER_SIDE * GRID_CELLS_PER_SIDE;
+/// Population up to which the grid has half as many cells per side. A search then reads fewer and longer runs.
+const COARSE_POPULATION_MAX: usize = 2_500;
 
 /// The entities by cell, as of the last rebuild.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,6 +69,8 @@ pub struct Grid {
     columns: GridAxis,
     rows: GridAxis,
     cell_side: i32,
+    /// Cells per side, which depends on the population.
+    side: usize,
     /// `starts[cell]..starts[cell + 1]` are the entries of a cell.
     starts: Vec<u32>,
     entries: Vec<GridEntry>,
@@ -78,29 +81,36 @@ pub struct Grid {
 impl Grid {
     /// Returns an empty grid over a world of this size, in units.
     pub fn new(width: u16, height: u16) -> Self {
-        let [columns, rows] = [width, height].map(|side| GridAxis::new(side, GRID_CELLS_PER_SIDE as u32));
-        Self {
-            columns,
-            rows,
-            cell_side: columns.cell_width().max(rows.cell_width()) as i32,
-            starts: vec![0; CELLS + 1],
-            entries: Vec::new(),
-            cells: Vec::new(),
-        }
+        let (entries, cells) = (Vec::new(), Vec::new());
+        let [columns, rows] = [width, height].map(|side| GridAxis::new(side, 1));
+        let mut grid = Self { columns, rows, cell_side: 0, side: 1, starts: Vec::new(), entries, cells };
+        grid.divide(width, height, GRID_CELLS_PER_SIDE / 2);
+        grid
+    }
+
+    fn divide(&mut self, width: u16, height: u16, side: usize) {
+        [self.columns, self.rows] = [width, height].map(|length| GridAxis::new(length, side as u32));
+        self.cell_side = self.columns.cell_width().max(self.rows.cell_width()) as i32;
+        self.side = side;
+        self.starts = vec![0; side * side + 1];
     }
 
     /// Sorts all entities into cells, with two passes over the slots and one over the cells.
     pub fn rebuild(&mut self, world: &World) {
+        let is_coarse = world.population() <= COARSE_POPULATION_MAX;
+        let side = if is_coarse { GRID_CELLS_PER_SIDE / 2 } else { GRID_CELLS_PER_SIDE };
+        if side != self.side {
+            self.divide(world.rules().width, world.rules().height, side);
+        }
         self.starts.fill(0);
         self.cells.clear();
         for slot in 0..world.slots() as u32 {
             let position = world.position(slot);
-            let cell =
-                self.row(i32::from(position.y)) * GRID_CELLS_PER_SIDE + self.column(i32::from(position.x));
+            let cell = self.row(i32::from(position.y)) * side + self.column(i32::from(position.x));
             self.cells.push(cell as u16);
             self.starts[cell + 1] += u32::from(world.id(slot).is_some());
         }
-        for cell in 0..CELLS {
+        for cell in 0..side * side {
             self.starts[cell + 1] += self.starts[cell];
         }
         let vacant = GridEntry { slot: 0, id: 0, position: Position { x: 0, y: 0 } };
@@ -114,7 +124,7 @@ impl Grid {
                 *next += 1;
             }
         }
-        self.starts.copy_within(0..CELLS, 1);
+        self.starts.copy_within(0..side * side, 1);
         self.starts[0] = 0;
     }
 
@@ -129,8 +139,8 @@ impl Grid {
         let is_empty = rect.top > rect.bottom || rect.left > rect.right;
         let rows = self.row(rect.top)..if is_empty { 0 } else { self.row(rect.bottom) + 1 };
         rows.map(move |row| {
-            let start = self.starts[row * GRID_CELLS_PER_SIDE + first] as usize;
-            let end = self.starts[row * GRID_CELLS_PER_SIDE + last + 1] as usize;
+            let start = self.starts[row * self.side + first] as usize;
+            let end = self.starts[row * self.side + last + 1] as usize;
             &self.entries[start..end]
         })
     }
@@ -149,7 +159,7 @@ impl Grid {
     }
 }
 
-const _: () = assert!(CELLS <= 1 << 16, "a cell index must fit in 16 bits");
+const _: () = assert!(GRID_CELLS_PER_SIDE.pow(2) <= 1 << 16, "a cell index must fit in 16 bits");
 
 #[cfg(test)]
 mod tests {
@@ -177,6 +187,22 @@ mod tests {
             let expected: Vec<u32> = (0..places.len() as u32).filter(is_inside).collect();
             prop_assert_eq!(found, expected);
             prop_assert_eq!(grid.entries().len(), places.len());
+        }
+    }
+
+    #[test]
+    fn every_entity_is_found_at_either_resolution() {
+        let mut grid = Grid::new(2000, 2000);
+        for population in [COARSE_POPULATION_MAX, COARSE_POPULATION_MAX + 1, 10] {
+            let place = |at: usize| ((at * 37 % 2001) as u16, (at * 101 % 2001) as u16);
+            let world = world_of(&(0..population).map(place).collect::<Vec<_>>());
+            grid.rebuild(&world);
+            let rect = Rect::around(600, 700, 250);
+            let inside =
+                |entry: &&GridEntry| rect.contains(i32::from(entry.position.x), i32::from(entry.position.y));
+            let found = grid.runs(rect).flatten().filter(inside).count();
+            assert_eq!(found, grid.entries().iter().filter(inside).count(), "{population}");
+            assert_eq!(grid.entries().len(), population);
         }
     }
 

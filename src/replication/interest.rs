@@ -16,7 +16,7 @@ use super::compaction::Compactor;
 use super::epoch_set::EpochSet;
 use super::grid::Rect;
 use super::interest_set::{InterestSet, Left};
-use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint};
+use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint, radius_of};
 use super::viewer::Viewer;
 use super::{Scene, Settings};
 use crate::wire::message::MovementFrame;
@@ -48,6 +48,8 @@ pub struct Scratch {
     distances: Vec<u64>,
     /// Positions of the members that may have changed.
     pub(super) changed: Compactor<u32>,
+    /// Slots of the members that may have changed, from the viewer's mask.
+    pub(super) changed_slots: Vec<u32>,
     /// Movement frames of the members whose only change is the vector.
     pub(super) movements: Compactor<MovementFrame>,
     /// Positions in `viewer.interest_set` whose vector is repeated as a keyframe.
@@ -83,11 +85,12 @@ pub(crate) fn update_interest(
     // Members are in the order in which they entered, so the evictable ones come first.
     let evictable = viewer.interest_set.count_aged(settings.dwell, now);
     rank_evictable(&viewer.interest_set, evictable, world, &viewpoint, scratch);
+    let farthest_member = scratch.farthest_squared * HYSTERESIS_SQUARED_PERCENT / 100;
     let protected = keep_protected(viewer, evictable, world, settings, &viewpoint, scratch);
     let capacity = settings.max_visible.saturating_sub(protected);
     let is_blocking = block_recent_leaves(viewer, scene, settings, &viewpoint, scratch);
-    Search { scene, viewpoint: &viewpoint, capacity, ids_below, seen: &scratch.seen }
-        .run(viewer.search_radius, &mut scratch.candidates);
+    Search { scene, viewpoint: &viewpoint, capacity, farthest_member, ids_below, seen: &scratch.seen }
+        .run(viewer.search_radius(), &mut scratch.candidates);
     select_nearest(capacity, scratch);
     viewer.interest_set.retain_mask(&scratch.keep, &mut scratch.left);
     if !scratch.left.ids().is_empty() {
@@ -115,13 +118,14 @@ pub(crate) fn update_interest(
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
     }
     // The next search starts slightly farther out than this one ended, or everywhere with capacity left.
-    let radius = farthest_selected.isqrt() as i32;
-    viewer.search_radius =
-        if scratch.candidates.kept().len() < capacity { RADIUS_MAX } else { radius + radius / 4 };
+    let radius = radius_of(farthest_selected);
+    let has_room = scratch.candidates.kept().len() < capacity;
+    viewer.set_search_radius(if has_room { RADIUS_MAX } else { radius + radius / 4 });
     viewer.schedule.interest_updated(viewer.interest_set.len() > first_entered, now, settings);
     if is_blocking {
         viewer.schedule.request_later_update(now);
     }
+    viewer.update_mask(world);
     // The distance of a selected member is scaled down, so it never raises the maximum.
     let farthest = scratch.farthest_squared.max(farthest_selected);
     viewer.regions = regions_of_interest(viewer, world, settings, &viewpoint, farthest);
@@ -147,19 +151,22 @@ fn rank_evictable(
     let Scratch { seen, candidates, keep, .. } = scratch;
     let (mut any_moves, mut farthest_squared) = (false, 0);
     let named = members.slots()[..evictable].iter().zip(&members.ids()[..evictable]).zip(keep);
+    // Copies: the writes in the loop could otherwise change what a reference points to.
+    let (states, viewpoint) = (world.entity_states(), *viewpoint);
     candidates.clear();
     candidates.compact(named.enumerate().map(|(at, ((&slot, &id), keep))| {
-        let entity = world.entity_state(slot);
+        let entity = states[slot as usize];
         if !entity.has_id(id) {
             *keep = false;
             return (Candidate::default(), false);
         }
         seen.insert(slot);
-        *keep = viewpoint.is_in_range(entity.position);
+        let stays = viewpoint.is_in_range(entity.position);
+        *keep = stays;
         let squared_distance = viewpoint.squared_distance_to(entity.position);
-        farthest_squared = if *keep { squared_distance.max(farthest_squared) } else { farthest_squared };
+        farthest_squared = farthest_squared.max(if stays { squared_distance } else { 0 });
         any_moves |= entity.is_moving();
-        (Candidate::member(squared_distance * HYSTERESIS_SQUARED_PERCENT / 100, at as u32), *keep)
+        (Candidate::member(squared_distance * HYSTERESIS_SQUARED_PERCENT / 100, at as u32), stays)
     }));
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
 }
@@ -316,7 +323,7 @@ fn regions_of_interest(
 ) -> Regions {
     let mut rect = viewpoint.leave;
     if viewer.interest_set.len() >= settings.max_visible {
-        rect = Rect::around(viewpoint.x, viewpoint.y, farthest.isqrt().min(RADIUS_MAX as u64) as i32 + 1);
+        rect = Rect::around(viewpoint.x, viewpoint.y, radius_of(farthest) + 1);
     }
     let drift = settings.drift;
     world.regions(rect.left - drift, rect.top - drift, rect.right + drift, rect.bottom + drift)

@@ -184,14 +184,15 @@ impl InterestSet {
         left.slots
             .compact(self.slots()[first..].iter().zip(&keep[first..]).map(|(&slot, &keep)| (slot, !keep)));
         let capacity = self.capacity();
-        for row in self.rows.chunks_exact_mut(capacity) {
-            let mut kept = first;
-            for (at, keep) in keep[..len].iter().enumerate().skip(first) {
-                row[kept] = row[at];
-                kept += usize::from(*keep);
-            }
-            self.len = kept as u32;
+        let (slots, others) = self.rows.split_at_mut(capacity);
+        let (ids, entered) = others.split_at_mut(capacity);
+        let (slots, ids, entered) = (&mut slots[..len], &mut ids[..len], &mut entered[..len]);
+        let mut kept = first;
+        for (at, keep) in keep[..len].iter().enumerate().skip(first) {
+            (slots[kept], ids[kept], entered[kept]) = (slots[at], ids[at], entered[at]);
+            kept += usize::from(*keep);
         }
+        self.len = kept as u32;
     }
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(InterestEntry) -> bool) {

@@ -7,11 +7,13 @@
 //!
 //! * [`Scene`]: the world and its grid, lent to the worker pool during a fan-out.
 //! * [`grid`]: a spatial index of the entities. [`interest`] updates an interest set, using [`search`],
-//!   [`interest_set`], [`recent_leaves`], [`epoch_set`] and [`compaction`].
+//!   [`interest_set`], [`recent_leaves`], [`slot_mask`], [`epoch_set`] and [`compaction`].
 //! * [`schedule`]: when a viewer is due for what. [`flush`]: encodes one viewer's flush through [`frames`].
 //! * [`Viewers`]: all viewers, with a [`timer_wheel`] of their due ticks. [`pool`]: the threads that encode flushes.
 
 mod compaction;
+#[cfg(test)]
+mod delta_tests;
 mod epoch_set;
 mod flush;
 mod frames;
@@ -24,6 +26,7 @@ mod recent_leaves;
 mod schedule;
 mod search;
 mod settings;
+mod slot_mask;
 #[cfg(test)]
 mod tests;
 mod timer_wheel;

@@ -261,7 +261,7 @@ impl Chunk {
             viewer.prefetch();
         }
         if let Some((viewer, kind)) = self.assignments.get(at + INTEREST_SETS_AHEAD) {
-            viewer.prefetch_interest_set(*kind);
+            viewer.prefetch_interest_set(*kind, world);
         }
         // A delta reads few entity states.
         if let Some((viewer, FlushKind::InterestUpdate | FlushKind::Snapshot)) =

@@ -77,6 +77,10 @@ pub(super) struct Schedule {
     pub(super) changed_since_snapshot: bool,
     /// Whether a member is known to have been removed from the world without its LEFT having been sent.
     pub(super) left_pending: bool,
+    /// Whether the viewer's flushes panic. It stands here because the viewer's first line is full.
+    #[cfg(test)]
+    #[serde(skip)]
+    pub(super) poisoned: bool,
 }
 
 const _: () = assert!(size_of::<Schedule>() == LINE_BYTES);
@@ -97,6 +101,8 @@ impl Schedule {
             removals_seen: Removals::default(),
             changed_since_snapshot: false,
             left_pending: false,
+            #[cfg(test)]
+            poisoned: false,
         }
     }
 

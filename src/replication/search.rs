@@ -8,6 +8,7 @@ use super::viewer::Viewer;
 use crate::world::{Position, World};
 
 /// The position of a viewer, and its range.
+#[derive(Clone, Copy)]
 pub(super) struct Viewpoint {
     pub(super) x: i32,
     pub(super) y: i32,
@@ -76,6 +77,13 @@ impl Candidate {
 /// An upper bound on the distance between two positions in a world, in units.
 pub(super) const RADIUS_MAX: i32 = 1 << 17;
 
+/// Returns the root of a squared distance, rounded down, and at most [`RADIUS_MAX`]. A float holds these distances exactly, so
+/// its root is that of [`u64::isqrt`], with one instruction.
+pub(super) fn radius_of(squared_distance: u64) -> i32 {
+    const SQUARED_MAX: u64 = (RADIUS_MAX as u64).pow(2);
+    (squared_distance.min(SQUARED_MAX) as f64).sqrt() as i32
+}
+
 /// Up to this population, a linear scan is cheaper than walking the grid's cells.
 const LINEAR_SEARCH_MAX: usize = 256;
 
@@ -84,6 +92,8 @@ pub(super) struct Search<'a> {
     pub(super) viewpoint: &'a Viewpoint,
     /// Maximum number of candidates that are selected.
     pub(super) capacity: usize,
+    /// Largest squared distance of the ranked members, which are scaled; 0 without one.
+    pub(super) farthest_member: u64,
     /// Only entities with an id below this one are candidates.
     pub(super) ids_below: u32,
     /// Slots that are not candidates, such as those of members.
@@ -97,7 +107,11 @@ impl Search<'_> {
     /// member. `radius`, in units, is where the search starts; it affects the cost but not the selection.
     pub(super) fn run(&self, radius: i32, candidates: &mut Compactor<Candidate>) {
         let members = candidates.kept().len();
-        let farthest = candidates.kept().iter().map(|member| member.squared_distance()).max().unwrap_or(0);
+        let farthest = self.farthest_member;
+        debug_assert_eq!(
+            farthest,
+            candidates.kept().iter().map(|member| member.squared_distance()).max().unwrap_or(0)
+        );
         // Without free capacity, a newcomer must be nearer than the farthest ranked member.
         let squared_limit = if self.capacity > members { u64::MAX } else { farthest };
         let grid = &self.scene.grid;
@@ -108,7 +122,7 @@ impl Search<'_> {
         // Searches circles of growing radius, up to the limit beyond which no newcomer can be selected. Once
         // a circle holds enough candidates to fill the capacity, none outside it can be selected. A member
         // that walked far away therefore does not widen the search.
-        let radius_limit = squared_limit.isqrt().min(RADIUS_MAX as u64) as i32 + 1;
+        let radius_limit = radius_of(squared_limit) + 1;
         let mut radius = radius.min(radius_limit).max(grid.cell_side());
         loop {
             let rect = Rect::around(self.viewpoint.x, self.viewpoint.y, radius);
@@ -137,16 +151,34 @@ impl Search<'_> {
     fn collect(&self, run: &[GridEntry], squared_below: u64, candidates: &mut Compactor<Candidate>) {
         let world = &self.scene.world;
         let is_fresh = !self.scene.has_removals();
+        // Copies: the compactor's writes could otherwise change what a reference points to.
+        let (viewpoint, seen, ids_below) = (*self.viewpoint, self.seen.view(), self.ids_below);
         candidates.compact(run.iter().map(|&GridEntry { slot, id, position }| {
-            let squared_distance = self.viewpoint.squared_distance_to(position);
+            let squared_distance = viewpoint.squared_distance_to(position);
             // Evaluated without short circuits, since no condition is predictable. Presence must be checked
             // only if entities left the world after the grid was built.
             let counts = (squared_distance < squared_below)
-                & !self.seen.contains(slot)
-                & self.viewpoint.enter.contains(i32::from(position.x), i32::from(position.y))
-                & (id < self.ids_below)
+                & !seen.contains(slot)
+                & viewpoint.enter.contains(i32::from(position.x), i32::from(position.y))
+                & (id < ids_below)
                 & (is_fresh || world.is_present(slot, id));
             (Candidate::newcomer(squared_distance, slot), counts)
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_radius_is_the_root_rounded_down(root in 0..=RADIUS_MAX as u64, away in -2i64..3, any: u64) {
+            let near = (root * root).saturating_add_signed(away);
+            for squared in [near, any, any >> 28] {
+                prop_assert_eq!(i64::from(radius_of(squared)), squared.isqrt().min(RADIUS_MAX as u64) as i64);
+            }
+        }
     }
 }

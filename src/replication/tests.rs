@@ -14,11 +14,11 @@ use crate::world::testing::{rules, world_of};
 use crate::world::{Input, Pace, Position, Tick, Vector, World};
 use proptest::prelude::*;
 
-fn settings(max_visible: usize) -> Settings {
+pub(super) fn settings(max_visible: usize) -> Settings {
     Settings::new(Pace::new(60, 4), max_visible, 50, 5, 1000)
 }
 
-fn scene_of(world: World) -> Scene {
+pub(super) fn scene_of(world: World) -> Scene {
     let mut scene = Scene::new(rules());
     scene.world = world;
     scene.grid.rebuild(&scene.world);
@@ -243,7 +243,7 @@ fn a_panic_affects_one_viewer_only() {
                 viewers.join(&scene, slot, None, &mut Vec::new(), &mut FrameCounts::default());
                 scene.world.apply(slot, Input::Face { right: false });
             }
-            viewers.viewer_mut(17).poisoned = true;
+            viewers.viewer_mut(17).schedule.poisoned = true;
             scene.world.step(1);
             viewers.begin_flush_round(&scene);
             pool.flush_batch(&Arc::new(scene), &mut viewers, &mut |_| true);
@@ -369,95 +369,4 @@ fn a_member_leaves_beyond_the_margin_after_its_dwell_time() {
     assert_eq!(visible_at(&mut scene, 1101 + INTEREST_LEAVE_MARGIN, 1), 0, "beyond it");
     assert_eq!(visible_at(&mut scene, 1101, 1), 0, "inside the margin, but not in the rectangle");
     assert_eq!(visible_at(&mut scene, 1100, 1), 1, "back in the rectangle");
-}
-
-/// A viewer that sees one entity, with the buffers of a flush.
-struct Pair {
-    settings: Settings,
-    scene: Scene,
-    viewer: Viewer,
-    scratch: Scratch,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let mut pair = Self {
-            settings: settings(128),
-            scene: scene_of(world_of(&[(1000, 1000), (1100, 1000)])),
-            viewer: Viewer::new(0, 1001, 0, &settings(128)),
-            scratch: Scratch::default(),
-        };
-        update_interest(&mut pair.viewer, &pair.scene, &pair.settings, u32::MAX, &mut pair.scratch);
-        pair
-    }
-
-    /// Flushes the viewer; returns the frames and their counts.
-    fn flush(&mut self, kind: FlushKind) -> (Vec<u8>, FrameCounts) {
-        let (mut out, mut counts) = (Vec::new(), FrameCounts::default());
-        let mut frames = Frames { world: &self.scene.world, out: &mut out, counts: &mut counts };
-        let (viewer, scratch) = (&mut self.viewer, &mut self.scratch);
-        super::flush::write_flush(viewer, &self.scene, &self.settings, kind, scratch, &mut frames);
-        (out, counts)
-    }
-}
-
-#[test]
-fn changes_while_the_viewer_is_blocked_are_sent_once() {
-    // A viewer whose socket is not writable keeps `sent_until` and later gets the latest state once.
-    let mut pair = Pair::new();
-    for vector in [(1, 0), (0, 1), (-1, 0)] {
-        pair.scene.world.apply(1, Input::Move { vector: Vector::new(vector.0, vector.1), claim: None });
-        pair.scene.world.step(1);
-    }
-    let (out, counts) = pair.flush(FlushKind::Delta);
-    assert_eq!(counts, FrameCounts { movement: 1, ..FrameCounts::default() });
-    assert_eq!(out, [0x82, 7, 255, 0xea, 3, 0, 0, 0xff, 0]);
-}
-
-#[test]
-fn changes_of_the_open_tick_are_sent_once_after_it_closes() {
-    let mut pair = Pair::new();
-    pair.scene.world.apply(1, Input::Attack);
-    assert_eq!(pair.flush(FlushKind::Delta).1, FrameCounts::default());
-    pair.scene.world.step(1);
-    assert_eq!(pair.flush(FlushKind::Delta).1, FrameCounts { attack: 1, ..FrameCounts::default() });
-    pair.scene.world.step(1);
-    assert_eq!(pair.flush(FlushKind::Delta).1, FrameCounts::default());
-}
-
-#[test]
-fn an_update_after_a_long_pause_finds_no_false_changes() {
-    let mut pair = Pair::new();
-    for pause in [1, 10, 100, 1000] {
-        pair.scene.world.step(pause);
-        assert_eq!(pair.flush(FlushKind::Snapshot).1, FrameCounts::default(), "after {pause} ticks");
-    }
-    pair.scene.world.apply(1, Input::Face { right: false });
-    pair.scene.world.step(1000);
-    assert_eq!(pair.flush(FlushKind::Snapshot).1, FrameCounts { game_state: 1, ..FrameCounts::default() });
-}
-
-#[test]
-fn an_entity_that_reuses_a_slot_is_not_mistaken_for_the_removed_member() {
-    let mut pair = Pair::new();
-    pair.scene.world.remove(1);
-    pair.scene.world.step(1);
-    // The entity was far away, in regions that don't matter to the viewer.
-    pair.viewer.schedule.flushed(false, pair.scene.world.tick());
-    assert_eq!(pair.scene.world.join(), 1);
-    pair.scene.world.apply(1, Input::Move { vector: Vector::new(1, 0), claim: None });
-    pair.scene.world.step(1);
-    assert_eq!(pair.flush(FlushKind::Delta).1, FrameCounts::default());
-}
-
-#[test]
-fn a_stop_precedes_the_snapshot_that_follows_a_drained_backlog() {
-    let mut pair = Pair::new();
-    for (dx, dy) in [(1, 0), (0, 0)] {
-        pair.scene.world.apply(1, Input::Move { vector: Vector::new(dx, dy), claim: None });
-        pair.scene.world.step(1);
-        pair.viewer.backlog_drained(pair.scene.world.tick(), &pair.settings);
-        let expected = FrameCounts { movement: 1, game_state: 1, ..FrameCounts::default() };
-        assert_eq!(pair.flush(FlushKind::Snapshot).1, expected, "({dx}, {dy})");
-    }
 }

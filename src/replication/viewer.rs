@@ -5,6 +5,7 @@ use super::grid::Rect;
 use super::interest_set::InterestSet;
 use super::recent_leaves::RecentLeaves;
 use super::schedule::{FlushKind, InterestMask, Schedule};
+use super::slot_mask::{SLOTS_MAX, SlotMask};
 use crate::limits::{INTEREST_LEAVE_MARGIN, VIEWPORT_SIDE_MIN};
 use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::world::changes::{ALL_REGIONS, Regions};
@@ -19,13 +20,12 @@ pub struct Viewer {
     pub(crate) id: u32,
     /// Entities that the client sees besides its own, by time of enter; at most `max_visible`.
     pub(crate) interest_set: InterestSet,
+    /// The members by slot, unless the world is too large for it.
+    mask: Option<Box<SlotMask>>,
     /// Half the sides of the viewport, in units; with `None` the viewer sees the whole world.
     half_viewport: Option<(u16, u16)>,
-    #[cfg(test)]
-    #[serde(skip)]
-    pub(crate) poisoned: bool,
-    /// Radius at which the next search starts, in units.
-    pub(crate) search_radius: i32,
+    /// Radius at which the next search starts, in units. The largest one reaches every position.
+    search_radius: u16,
     /// Regions where changes and movements matter, as of the last interest update.
     pub(crate) regions: Regions,
     /// Entities that may not enter again yet.
@@ -41,12 +41,11 @@ impl Viewer {
             slot,
             id,
             interest_set: InterestSet::default(),
+            mask: None,
             half_viewport: None,
             search_radius: 0,
             regions: ALL_REGIONS,
             recent_leaves: RecentLeaves::default(),
-            #[cfg(test)]
-            poisoned: false,
             schedule: Schedule::new(id, now, settings),
         }
     }
@@ -58,18 +57,54 @@ impl Viewer {
     }
 
     /// Prefetches the rows that a flush of this kind reads. The viewer itself should be cached by then.
-    pub(super) fn prefetch_interest_set(&self, kind: FlushKind) {
-        match kind {
-            FlushKind::Delta => self.interest_set.prefetch_slots(),
-            FlushKind::InterestUpdate | FlushKind::Snapshot => self.interest_set.prefetch(),
+    pub(super) fn prefetch_interest_set(&self, kind: FlushKind, world: &World) {
+        match (kind, &self.mask) {
+            (FlushKind::Delta, Some(mask)) => mask.prefetch(world.slots()),
+            (FlushKind::Delta, None) => self.interest_set.prefetch_slots(),
+            (FlushKind::InterestUpdate | FlushKind::Snapshot, _) => self.interest_set.prefetch(),
         }
     }
 
-    /// Prefetches the states of the members. Reads the interest set, which should be cached by then.
+    /// Prefetches the states of the members. Reads the interest set, which should be cached by then. The states of a small
+    /// world stay cached.
     pub(super) fn prefetch_entity_states(&self, world: &World) {
+        if self.mask.is_some() {
+            return;
+        }
         for &slot in self.interest_set.slots() {
             prefetch(world.entity_state(slot));
         }
+    }
+
+    /// Brings the mask up to date after members entered or left.
+    pub(super) fn update_mask(&mut self, world: &World) {
+        if world.slots() <= SLOTS_MAX {
+            self.mask.get_or_insert_default().assign(self.interest_set.slots());
+        } else {
+            self.mask = None;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn clear_mask(&mut self) {
+        self.mask = None;
+    }
+
+    /// Returns the members by slot. `None` if the world is too large, or a member may have been removed from it: the member's
+    /// slot may then hold another entity.
+    pub(super) fn mask(&self, world: &World) -> Option<&SlotMask> {
+        let mask = self.mask.as_deref().filter(|_| !self.schedule.may_have_left_pending(world))?;
+        debug_assert!(mask.is_of(self.interest_set.slots()), "the mask was not updated");
+        Some(mask)
+    }
+
+    /// Returns the radius at which the next search starts, in units.
+    pub(super) fn search_radius(&self) -> i32 {
+        i32::from(self.search_radius)
+    }
+
+    pub(super) fn set_search_radius(&mut self, radius: i32) {
+        self.search_radius = u16::try_from(radius).unwrap_or(u16::MAX);
     }
 
     /// Returns the slot of the viewer's player.

@@ -23,7 +23,12 @@ pub(super) struct DirtySet {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DirtySlots<'a>(&'a [u64]);
 
-impl DirtySlots<'_> {
+impl<'a> DirtySlots<'a> {
+    /// Returns the slots as bits, 64 per word.
+    pub(crate) fn words(self) -> &'a [u64] {
+        self.0
+    }
+
     /// Returns whether the entity in this slot changed, or an entity was removed from it.
     pub(crate) fn has(self, slot: u32) -> bool {
         self.0[slot as usize / BITS] >> (slot as usize % BITS) & 1 == 1

@@ -423,6 +423,11 @@ impl World {
         prefetch(&self.players[at].extrapolation);
     }
 
+    /// Returns the states of all slots, for loops that write elsewhere.
+    pub(crate) fn entity_states(&self) -> &[EntityState] {
+        &self.entity_states
+    }
+
     /// Returns the replicated state of the entity in this slot.
     pub(crate) fn entity_state(&self, slot: u32) -> &EntityState {
         &self.entity_states[slot as usize]
