@@ -200,10 +200,15 @@ ended() { # number
 }
 
 take_over() {
-  local number line
+  local number line part
   for (( number = 1; number <= count && signal_number == 0; number++ )); do
     start "$number" --takeover >&"$taken"
-    until read -rt 0.1 -u "$taken" line && [[ $line == "taken over" ]]; do
+    line=''
+    until [[ $line == "taken over" ]]; do
+      # A timeout may leave the line in two parts.
+      part='' && read -rt 0.1 -u "$taken" part || true
+      line+=$part
+      [[ $line != "taken over" ]] || continue
       kill -0 "${pids[number]}" 2>/dev/null && continue
       wait "${pids[number]}" || status=$?
       unset "pids[number]"

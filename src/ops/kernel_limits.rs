@@ -111,7 +111,7 @@ struct Requirement {
 const NEVER: fn(&Workload) -> Vec<u64> = |_| Vec::new();
 
 /// The numeric settings, in the order in which they affect a connection.
-const REQUIREMENTS: [Requirement; 10] = [
+const REQUIREMENTS: [Requirement; 9] = [
     Requirement {
         name: "fs.nr_open",
         recommended: |workload| vec![workload.open_files()],
@@ -135,12 +135,6 @@ const REQUIREMENTS: [Requirement; 10] = [
         recommended: |workload| vec![queue(workload)],
         critical_below: NEVER, // SYN cookies replace the queue, unless they are disabled.
         description: "queue of half-open connections",
-    },
-    Requirement {
-        name: "net.ipv4.tcp_migrate_req",
-        recommended: |_| vec![1],
-        critical_below: NEVER, // It concerns only connections of one moment.
-        description: "with REUSE_PORT: waiting connections move to another process when one stops listening",
     },
     Requirement {
         name: "net.netfilter.nf_conntrack_max",

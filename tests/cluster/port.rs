@@ -95,7 +95,7 @@ fn a_server_above_its_fair_share_lets_the_others_catch_up() {
     clients.extend((0..110).map(|_| Client::join(&first)));
     let players = |server: &Server| server.admin_metrics()["players"].as_u64();
     assert_eq!((players(&first), players(&second)), (Some(120), Some(110)));
-    first.wait_for_log("listening again");
+    first.wait_for_log("port group: listening: 120 players here");
     drop(clients);
 
     // A server that goes on alone listens, however many players it has.
@@ -207,4 +207,27 @@ fn each_server_takes_the_first_free_port_of_the_admin_range() {
     let output = Settings::new().set("ADMIN_ADDR", one.as_str()).command().output().expect("it runs");
     let expected = format!("ADMIN_ADDR=127.0.0.1:{}: Address already in use", ports[0]);
     assert!(stderr_text(&output).contains(&expected), "{}", stderr_text(&output));
+}
+
+#[test]
+fn a_server_without_ids_leaves_the_port_to_others() {
+    let (redis, port) = (Redis::start(), free_port());
+    let first = settings(&redis, port, "first").start();
+    wait_until("the first server to admit players", || get(first.admin_address(), "/health").status == 200);
+    // Its Redis does not exist, so it gets no ids.
+    let second = settings(&redis, port, "second").set("CLUSTER_URL", "redis://127.0.0.1:1").start();
+    assert_eq!(get(second.admin_address(), "/health").status, 503);
+    // It looks for others first, and then listens to say why it admits nobody.
+    let mut refusal = String::new();
+    wait_until("the second server to listen", || {
+        let health = get(first.address(), "/health");
+        if health.status == 503 {
+            refusal = health.text().to_owned();
+        }
+        !refusal.is_empty()
+    });
+    assert!(
+        refusal.contains("\"node\":\"second\"") && !refusal.contains("\"uptime_seconds\":0"),
+        "{refusal}"
+    );
 }

@@ -170,6 +170,7 @@ fn handle_bus_event<S: System>(core: &mut Core<S>, event: LinkEvent, now: Now) {
             if core.engine.grant_ids(&mut cluster.node, ids, now) {
                 cluster.lease_due_ms = now.ms;
                 log::debug!("cluster: ids {start} to {} leased", end - 1);
+                port_group::update_now(core);
             } else {
                 // Requested again after a while.
                 core.metrics.bus_refused_total += 1;

@@ -111,6 +111,7 @@ use engine::Engine;
 use gate::Gate;
 use lifecycle::Lifecycle;
 use operations::Operations;
+pub use port_group::starts_silent;
 use reload::Reload;
 use replies::Replies;
 use report::Report;
@@ -182,6 +183,7 @@ impl<S: System> Core<S> {
         config.max_connections = capacity.players;
         let now_ns = system.monotonic_ns();
         let mut gate = Gate::new(&config, capacity, system.random_seed());
+        gate.listeners.set_listening(!starts_silent(&config));
         gate.reserve_descriptors.refill(0, || system.hold_descriptor());
         let mut metrics = Metrics::default();
         metrics.sample(now_ns);

@@ -16,6 +16,13 @@ use crate::cluster::message::NodeId;
 use crate::cluster::remote::Peer;
 use crate::cluster::status::{ADDRESSES_MAX, Figures, Status};
 use crate::cluster::{Node, Now};
+use crate::config::Config;
+
+/// Longest time after the start without ids in which the node leaves the port to others that admit players, in milliseconds.
+const STARTING_MS: u64 = 5_000;
+
+/// Time after the start until such nodes must be known, in milliseconds: two heartbeats, and a late one.
+const FIND_MS: u64 = 1_250;
 
 /// Time between two decisions, in milliseconds.
 const UPDATE_MS: u64 = 100;
@@ -63,6 +70,14 @@ impl PortGroup {
     }
 }
 
+/// Decides again at once: this node has got ids.
+pub(super) fn update_now<S: System>(core: &mut Core<S>) {
+    if let Some(cluster) = &mut core.cluster {
+        cluster.port_group.due_ms = 0;
+    }
+    update(core);
+}
+
 /// Updates what this node knows about its group, if that is due, and acts accordingly.
 pub(super) fn update<S: System>(core: &mut Core<S>) {
     let (now_ms, is_admitting) = (core.clock.uptime_ms(), is_admitting(core));
@@ -91,7 +106,17 @@ pub(super) fn update<S: System>(core: &mut Core<S>) {
     if is_resized {
         core.gate.peer_addresses.reconfigure(&core.config, processes);
     }
-    set_listening(core, next != Listening::Paused);
+    // A node without ids refuses players, which another one would admit.
+    let has_others = others.iter().any(|other| other.is_admitting && other.listening != Listening::Paused);
+    let waits = starts_silent(&core.config)
+        && !cluster::has_ids(core)
+        && now_ms < if has_others { STARTING_MS } else { FIND_MS };
+    set_listening(core, next != Listening::Paused && !waits);
+}
+
+/// Whether a server with this configuration listens only once it has ids for players, or none of the others admits players.
+pub fn starts_silent(config: &Config) -> bool {
+    config.reuse_port && config.cluster_url.is_some()
 }
 
 /// Returns the peers of a group.
@@ -142,7 +167,7 @@ fn set_listening<S: System>(core: &mut Core<S>, listens: bool) {
         Ok(()) => {
             group.attempts = 0;
             core.gate.listeners.set_listening(listens);
-            let what = if listens { "listening again" } else { "not listening for a while" };
+            let what = if listens { "listening" } else { "not listening for a while" };
             log::info!(
                 "port group: {what}: {} players here, {} elsewhere",
                 core.engine.players(),

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::os;
 use super::socket::TcpSocket;
 use crate::config::{AddressRange, Config};
+use crate::server::core::starts_silent;
 use crate::server::core::system::Accepted;
 
 /// An address to listen on.
@@ -16,6 +17,8 @@ use crate::server::core::system::Accepted;
 pub(super) struct Place {
     addresses: AddressRange,
     is_shared: bool,
+    /// It listens once the core says so.
+    is_deferred: bool,
     /// The settings that define it, for messages.
     settings: String,
 }
@@ -24,10 +27,12 @@ pub(super) struct Place {
 pub(super) fn places(config: &Config) -> Vec<Place> {
     let (host, port, is_shared) = (config.host, config.port, config.reuse_port);
     let settings = format!("HOST={host} PORT={port}");
-    let game = Place { addresses: SocketAddr::new(host, port).into(), is_shared, settings };
+    let is_deferred = starts_silent(config);
+    let game = Place { addresses: SocketAddr::new(host, port).into(), is_shared, is_deferred, settings };
     let admin = config.admin_addr.map(|addresses| Place {
         addresses,
         is_shared: false,
+        is_deferred: false,
         settings: format!("ADMIN_ADDR={addresses}"),
     });
     [game].into_iter().chain(admin).collect()
@@ -39,7 +44,8 @@ impl Place {
     /// # Errors
     /// The message names the settings that define the address, and the cause.
     pub(super) fn bind(&self) -> io::Result<TcpListener> {
-        self.first_free(os::listen_on).map_err(|error| self.bind_error(&error))
+        let bind = if self.is_deferred { os::bind_only } else { os::listen_on };
+        self.first_free(bind).map_err(|error| self.bind_error(&error))
     }
 
     /// Checks whether [`Place::bind`] would succeed. An address in use is a warning: this configuration's server may run.

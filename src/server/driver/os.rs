@@ -196,6 +196,15 @@ pub fn listen_on(host: IpAddr, port: u16, is_shared: bool) -> io::Result<TcpList
     Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
 }
 
+/// Binds a non-blocking socket without listening; [`listen_again`] does.
+///
+/// # Errors
+/// As for [`listen_on`].
+pub fn bind_only(host: IpAddr, port: u16, is_shared: bool) -> io::Result<TcpListener> {
+    let descriptor = bound_to(host, port, is_shared)?;
+    Ok(TcpListener::from_std(std::net::TcpListener::from(descriptor)))
+}
+
 /// Checks whether [`listen_on`] would get the address. Does not listen, and frees the address immediately.
 ///
 /// # Errors
@@ -213,7 +222,7 @@ pub fn stop_listening(listener: &TcpListener) -> io::Result<()> {
     Ok(shutdown(listener.as_raw_fd(), Shutdown::Read)?)
 }
 
-/// Listens again after [`stop_listening`].
+/// Listens after [`stop_listening`] or [`bind_only`].
 ///
 /// # Errors
 /// Another process listens at the address without sharing it.

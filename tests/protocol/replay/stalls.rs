@@ -20,6 +20,10 @@ use crate::support::recording::{Event, Line, recorded_lines};
 
 const TICK_RATE_HZ: u64 = 60;
 
+/// Time for which the pages stand before the recording, in milliseconds. A newcomer gets no second snapshot for 15 s, and only
+/// snapshots correct positions.
+const SETTLED_MS: u64 = 16_000;
+
 /// Time before the stall, in milliseconds.
 const BEFORE_MS: u64 = 1_000;
 
@@ -99,7 +103,7 @@ fn page_a(stall_from_ms: u64) -> Vec<Line> {
     let start_ms = stall_from_ms - BEFORE_MS;
     let is_of_it =
         |line: &Line| line.page == 'A' && line.at_ms >= start_ms && matches!(line.event, Event::Sent(_));
-    let shifted = |line: Line| Line { at_ms: line.at_ms - start_ms, ..line };
+    let shifted = |line: Line| Line { at_ms: SETTLED_MS + line.at_ms - start_ms, ..line };
     recorded_lines().into_iter().filter(is_of_it).map(shifted).collect()
 }
 
@@ -134,7 +138,8 @@ fn play(stall_from_ms: u64, stall_ms: u64, watched_ms: u64) {
     let mut lines = page_a(stall_from_ms).into_iter().peekable();
     thread::scope(|scope| {
         let mut pool = Pool::spawn_with(scope, 1, 8).expect("a thread");
-        let stall = BEFORE_MS..BEFORE_MS + stall_ms;
+        let stall_at_ms = SETTLED_MS + BEFORE_MS;
+        let stall = stall_at_ms..stall_at_ms + stall_ms;
         for tick in 0..(stall.end + AGREED_MS + WATCHED_MS) * TICK_RATE_HZ / 1000 {
             let now_ms = tick * 1000 / TICK_RATE_HZ;
             while let Some(line) = lines.next_if(|line| line.at_ms <= now_ms) {
