@@ -196,19 +196,16 @@ pub(super) fn stop_listening<S: System>(core: &mut Core<S>) {
 
 /// Returns what this node tells its peers about itself, if that is due.
 pub(super) fn due_status<S: System>(core: &Core<S>, now: Now) -> Option<Status> {
-    let cluster = core.cluster.as_ref()?;
-    cluster.node.is_heartbeat_due(now).then(|| status(core, &cluster.port_group))
-}
-
-fn status<S: System>(core: &Core<S>, group: &PortGroup) -> Status {
+    let cluster = core.cluster.as_ref().filter(|cluster| cluster.node.is_heartbeat_due(now))?;
+    let group = &cluster.port_group;
     let addresses = if group.id > 0 { core.gate.peer_addresses.most_held(ADDRESSES_MAX) } else { Vec::new() };
-    Status {
+    Some(Status {
         port_group: group.id,
         listening: group.share.listening(),
         is_admitting: is_admitting(core),
         figures: figures(core),
         addresses,
-    }
+    })
 }
 
 fn figures<S: System>(core: &Core<S>) -> Figures {
@@ -233,7 +230,7 @@ fn figures<S: System>(core: &Core<S>) -> Figures {
 /// Returns all nodes of the world with their load, this one first; `None` without a cluster.
 pub(super) fn nodes<S: System>(core: &Core<S>) -> Option<Json> {
     core.cluster.as_ref()?;
-    Some(all_nodes(core).iter().map(|node| node.json(&node.status.figures)).collect())
+    Some(all_nodes(core).iter().map(|node| node.json(node.figures)).collect())
 }
 
 /// Returns the figures of all nodes that operators ask for most, this one first.
@@ -250,44 +247,50 @@ pub(super) fn nodes_for_operators<S: System>(core: &Core<S>) -> Json {
             "mib": figures.resident_bytes >> 20,
         })
     };
-    all_nodes(core).iter().map(|node| node.json(&few(&node.status.figures))).collect()
+    all_nodes(core).iter().map(|node| node.json(few(&node.figures))).collect()
 }
 
 /// A node as operators see it.
-struct Shown {
-    name: String,
+struct Shown<'a> {
+    name: &'a str,
     is_this: bool,
-    players: u64,
-    status: Status,
+    players: u32,
+    listening: Listening,
+    is_admitting: bool,
+    figures: Figures,
 }
 
-fn all_nodes<S: System>(core: &Core<S>) -> Vec<Shown> {
+fn all_nodes<S: System>(core: &Core<S>) -> Vec<Shown<'_>> {
     let own = Shown {
-        name: core.node().map_or_else(String::new, |node| node.name().to_owned()),
+        name: core.node().map_or("", Node::name),
         is_this: true,
-        players: core.engine.players() as u64,
-        status: core
+        players: core.engine.players() as u32,
+        listening: core
             .cluster
             .as_ref()
-            .map_or_else(|| status(core, &PortGroup::default()), |cluster| status(core, &cluster.port_group)),
+            .map_or(Listening::Open, |cluster| cluster.port_group.share.listening()),
+        is_admitting: is_admitting(core),
+        figures: figures(core),
     };
     let peers = core.node().into_iter().flat_map(|node| node.remote().peers());
-    let mut others: Vec<Shown> = peers
+    let mut others: Vec<Shown<'_>> = peers
         .map(|(_, peer)| Shown {
-            name: peer.name.clone(),
+            name: &peer.name,
             is_this: false,
-            players: u64::from(peer.players),
-            status: peer.status.clone(),
+            players: peer.players,
+            listening: peer.status.listening,
+            is_admitting: peer.status.is_admitting,
+            figures: peer.status.figures,
         })
         .collect();
-    others.sort_by(|one, other| one.name.cmp(&other.name));
+    others.sort_by_key(|node| node.name);
     std::iter::once(own).chain(others).collect()
 }
 
-impl Shown {
-    fn json(&self, figures: &impl Serialize) -> Json {
-        let state = match self.status.listening {
-            _ if !self.status.is_admitting => "draining",
+impl Shown<'_> {
+    fn json(&self, figures: impl Serialize) -> Json {
+        let state = match self.listening {
+            _ if !self.is_admitting => "draining",
             Listening::Paused => "paused",
             Listening::Open | Listening::Yielding => "serving",
         };
