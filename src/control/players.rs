@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Sort;
 
 /// A player in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Its id.
     pub id: u32,

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use game_client::endpoint::{Lookup, Server};
 use game_client::text::{printable, printable_json};
+use pixi_game_server::control::players::PlayerList;
 use pixi_game_server::control::{Command, KICK_CODE, Network, Sort, ctl};
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 /// Longest time for an answer.
@@ -22,36 +22,6 @@ pub const LISTED_MAX: usize = 100;
 
 /// Duration of a ban.
 const BAN_S: u64 = 3_600;
-
-/// A player in the table.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Player {
-    /// Its id.
-    pub id: u32,
-    /// Its address, or the network that the server counts as one.
-    pub address: Option<String>,
-    /// Time since it joined, in seconds.
-    pub age_s: u64,
-    /// Acknowledged MOVEs.
-    pub acks: u64,
-    /// MOVEs whose claimed position was not accepted.
-    pub rejected: u64,
-    /// Bytes received from it.
-    pub bytes_in: u64,
-    /// Bytes sent to it.
-    pub bytes_out: u64,
-    /// The last round trip of a ping, in milliseconds.
-    pub round_trip_ms: Option<u32>,
-}
-
-/// Players of a server.
-#[derive(Debug, Default, Deserialize)]
-pub struct List {
-    /// At most [`LISTED_MAX`], sorted.
-    pub players: Vec<Player>,
-    /// The number of players that the filter admits.
-    pub matching: usize,
-}
 
 /// A question to a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +38,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum Answer {
     /// The players, or why there are none.
-    List(Result<List, String>),
+    List(Result<PlayerList, String>),
     /// What was done, or why not.
     Action(Result<String, String>),
 }
@@ -171,7 +141,7 @@ fn list(
     mut send: impl FnMut(&Command) -> Result<Json, String>,
     sort: Sort,
     address: Option<Network>,
-) -> Result<List, String> {
+) -> Result<PlayerList, String> {
     let list = send(&Command::Players { sort, near: None, address, limit: LISTED_MAX })?;
     serde_json::from_value(list).map_err(|error| error.to_string())
 }

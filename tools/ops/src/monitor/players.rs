@@ -3,9 +3,10 @@
 use std::mem::take;
 use std::time::{Duration, Instant};
 
+use pixi_game_server::control::players::{Listed, PlayerList};
 use pixi_game_server::control::{Network, Sort};
 
-use super::control::{Answer, Ask, Control, List, Player};
+use super::control::{Answer, Ask, Control};
 use super::terminal::{DOWN, ESCAPE, UP};
 
 /// Time between two lists.
@@ -52,7 +53,7 @@ pub struct Players {
     shown: Shown,
     sort: usize,
     filter: Option<Network>,
-    list: List,
+    list: PlayerList,
     /// Index of the selected player.
     selected: usize,
     prompt: Prompt,
@@ -190,7 +191,7 @@ impl Players {
     }
 
     /// Returns the players of the table.
-    pub fn rows(&self) -> &[Player] {
+    pub fn rows(&self) -> &[Listed] {
         &self.list.players
     }
 
@@ -199,7 +200,7 @@ impl Players {
         self.selected
     }
 
-    fn selected(&self) -> Option<&Player> {
+    fn selected(&self) -> Option<&Listed> {
         self.list.players.get(self.selected)
     }
 
@@ -225,8 +226,8 @@ impl Players {
 }
 
 /// Returns the action of a key, and the question that confirms it.
-fn action(key: u8, player: &Player) -> Result<(Ask, String), String> {
-    let Player { id, address, .. } = player;
+fn action(key: u8, player: &Listed) -> Result<(Ask, String), String> {
+    let Listed { id, address, .. } = player;
     let shown = address.as_deref().unwrap_or("an unknown address");
     if key == b'x' {
         return Ok((Ask::Kick(*id, address.clone()), format!("kick player {id} of {shown}?")));
@@ -240,9 +241,9 @@ fn action(key: u8, player: &Player) -> Result<(Ask, String), String> {
 pub(super) mod tests {
     use super::*;
 
-    fn players(ids: &[u32]) -> List {
-        let player = |&id| Player { id, address: Some(format!("192.0.2.{id}")), ..Player::default() };
-        List { players: ids.iter().map(player).collect(), matching: ids.len() }
+    fn players(ids: &[u32]) -> PlayerList {
+        let player = |&id| Listed { id, address: Some(format!("192.0.2.{id}")), ..Listed::default() };
+        PlayerList { players: ids.iter().map(player).collect(), matching: ids.len() }
     }
 
     /// A table that shows these players.

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use pixi_game_server::control::players::Listed;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, RenderDirection, Row, Sparkline, Table, TableState};
 
-use super::control::Player;
 use super::history::{History, Trend};
 use super::plain::{
     Block as Figures, NODES, blocks, bytes, integer, line, memory, nanoseconds, silence, uptime,
@@ -196,7 +196,7 @@ fn draw_players(frame: &mut Frame<'_>, players: &Players, area: Rect) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn player_cells(player: &Player) -> [String; 7] {
+fn player_cells(player: &Listed) -> [String; 7] {
     [
         player.id.to_string(),
         player.address.clone().unwrap_or_default(),
