@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::Tick;
 use super::change_tick::ChangeTick;
-use super::changes::{Changes, ChangesSince, Regions, Removals};
+use super::changes::{ALL_REGIONS, Changes, ChangesSince, Regions, Removals};
 use super::entity_state::{EntityState, VACANT};
 use super::extrapolation::{Cadence, Extrapolation};
 use super::id_allocator::IdAllocator;
@@ -350,6 +350,11 @@ impl World {
         let fixed = |rules: &Rules| (rules.width, rules.height, rules.pace.tick_rate_hz);
         assert_eq!(fixed(&rules), fixed(&self.rules), "these can't change");
         self.rules = rules;
+    }
+
+    /// Records a movement in every region, so that each viewer updates its interest set even if nobody moves.
+    pub(crate) fn mark_moved_everywhere(&mut self) {
+        self.changes.regions.mark_regions_moved(ALL_REGIONS);
     }
 
     /// Returns the number of closed ticks. Changes with a change tick up to this one are complete.

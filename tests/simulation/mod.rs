@@ -29,6 +29,7 @@ pub mod machine;
 mod operator;
 pub mod peer;
 mod replicas;
+mod restored_quality;
 mod short_stays;
 mod stalls;
 

@@ -127,12 +127,15 @@ impl Engine {
         self.set_quality(flush_interval_ms, visibility_rate_hz, max_visible);
     }
 
-    /// Sets the quality level: flush interval, rate of interest updates, and size of interest sets.
+    /// Sets the quality level: flush interval, rate of interest updates, and size of interest sets, which also change in a world
+    /// that stands still.
     pub fn set_quality(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
         let pace = self.scene.world.rules().pace;
         self.viewers.settings_mut().set_quality(pace, flush_interval_ms, visibility_rate_hz, max_visible);
         let linger = self.viewers.settings().interest_update_max();
-        self.scene_mut().world.set_linger(linger);
+        let world = &mut self.scene_mut().world;
+        world.set_linger(linger);
+        world.mark_moved_everywhere();
         self.set_world_cadence();
     }
 
