@@ -42,7 +42,7 @@ build: ## Build everything, the tools too, for debugging
 
 # Integration tests mostly wait for a server, so more threads than cores finish sooner.
 RUST_TEST_THREADS ?= 8
-PAGE_TESTS ?= tests/page/run.sh page.test.mjs nodes.test.mjs files.test.mjs package.test.mjs
+PAGE_TESTS ?= tests/page/run.sh page.test.mjs rules.test.mjs panels.test.mjs nodes.test.mjs files.test.mjs package.test.mjs
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
 	$(CARGO) test --workspace

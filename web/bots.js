@@ -5,7 +5,11 @@
  */
 
 import { decodeServer, encodeClient, TYPE } from './protocol.js';
-import { ATTACK_MS, WORLD_SIDE } from './world.js';
+
+/** @import { Rules } from './rules.js' */
+
+/** Maximum number of bots of one page. */
+const BOTS_MAX = 200;
 
 /** Time between two connections, in milliseconds: below the server's rate limit per address. */
 const CONNECT_MS = 50;
@@ -20,24 +24,53 @@ const ATTACKS = 0.15;
 /** Distance from an edge at which a bot turns away, in units. */
 const EDGE = 100;
 
-/**
- * Connects bots one by one. A bot whose connection ends is not replaced.
- * @param {number} count
- * @param {string} address Address of the game.
- * @returns {() => number} A function that returns the number of connected bots.
- */
-export function startBots(count, address, random = Math.random) {
+/** The bots of this page. A bot whose connection ends is not replaced. */
+export class Bots {
+  /** Bots that are due to connect. */
+  #waiting = 0;
   /** @type {WebSocket[]} */
-  const sockets = [];
-  for (let n = 0; n < count; n += 1) setTimeout(() => sockets.push(startBot(address, random)), n * CONNECT_MS);
-  return () => sockets.filter(({ readyState }) => readyState === WebSocket.OPEN).length;
+  #sockets = [];
+
+  /**
+   * @param {string} address Address of the game.
+   * @param {() => Readonly<Rules>} rules
+   */
+  constructor(address, rules, random = Math.random) {
+    this.address = address;
+    this.rules = rules;
+    this.random = random;
+  }
+
+  /** Number of connected bots. */
+  get connected() {
+    return this.#sockets.filter(({ readyState }) => readyState === WebSocket.OPEN).length;
+  }
+
+  /** Number of bots that can be added. */
+  get room() {
+    this.#sockets = this.#sockets.filter(({ readyState }) => readyState <= WebSocket.OPEN);
+    return BOTS_MAX - this.#waiting - this.#sockets.length;
+  }
+
+  /**
+   * Connects bots one by one, at most as many as there is room for.
+   * @param {number} count
+   */
+  add(count) {
+    for (let n = Math.min(count, this.room); n > 0; n -= 1) {
+      this.#waiting += 1;
+      setTimeout(() => this.#connect(), this.#waiting * CONNECT_MS);
+    }
+  }
+
+  #connect() {
+    this.#waiting -= 1;
+    this.#sockets.push(startBot(this));
+  }
 }
 
-/**
- * @param {string} address
- * @param {() => number} random
- */
-function startBot(address, random) {
+/** @param {Bots} bots */
+function startBot({ address, rules, random }) {
   const socket = new WebSocket(address);
   socket.binaryType = 'arraybuffer';
   let sequence = 0;
@@ -54,11 +87,13 @@ function startBot(address, random) {
     const mind = random();
     sequence += 1;
     if (mind < ATTACKS) {
+      const { attackMs } = rules();
       send({ type: 'attack' });
-      setTimeout(() => send({ type: 'attackEnd' }), ATTACK_MS);
-      wait = ATTACK_MS + 100;
+      setTimeout(() => send({ type: 'attackEnd' }), attackMs);
+      wait = attackMs + 100;
     } else {
-      const { dx, dy } = mind < ATTACKS + PAUSES ? { dx: /** @type {0} */ (0), dy: /** @type {0} */ (0) } : heading(place, random);
+      const { dx, dy } =
+        mind < ATTACKS + PAUSES ? { dx: /** @type {0} */ (0), dy: /** @type {0} */ (0) } : heading(place, rules(), random);
       if (dx !== 0) send({ type: 'direction', facing: dx > 0 ? 'right' : 'left' });
       send({ type: 'move', dx, dy, sequence });
     }
@@ -79,14 +114,15 @@ function startBot(address, random) {
 /**
  * Returns a random direction, but away from a near edge.
  * @param {{ x: number, y: number } | undefined} place
+ * @param {{ width: number, height: number }} world
  * @param {() => number} random
  * @returns {{ dx: import('./protocol.js').Part, dy: import('./protocol.js').Part }}
  */
-export function heading(place, random) {
-  const part = (/** @type {number | undefined} */ at) => {
+export function heading(place, { width, height }, random) {
+  const part = (/** @type {number | undefined} */ at, /** @type {number} */ side) => {
     if (at !== undefined && at < EDGE) return 1;
-    if (at !== undefined && at > WORLD_SIDE - EDGE) return -1;
+    if (at !== undefined && at > side - EDGE) return -1;
     return /** @type {import('./protocol.js').Part} */ (Math.floor(random() * 3) - 1);
   };
-  return { dx: part(place?.x), dy: part(place?.y) };
+  return { dx: part(place?.x, width), dy: part(place?.y, height) };
 }

@@ -4,12 +4,14 @@
  * @module play
  */
 
-import { startBots } from './bots.js';
+import { Bots } from './bots.js';
 import { Connection, gameAddress } from './connection.js';
 import { Input } from './input.js';
+import { element, Panels } from './panels.js';
 import { Population } from './population.js';
+import { Rulebook } from './rules.js';
 import { Scene } from './scene.js';
-import { ATTACK_MS, STEP_MS, World } from './world.js';
+import { World } from './world.js';
 
 /** @import { Part } from './protocol.js' */
 /** @import { Status } from './connection.js' */
@@ -26,30 +28,21 @@ const FIGURES_MS = 500;
 /** Delay from the last resize to the VIEWPORT message, in milliseconds. */
 const RESIZE_MS = 150;
 
-const BOTS_MAX = 200;
-
-/**
- * @template {HTMLElement} T
- * @param {string} id
- */
-const element = (id) => /** @type {T} */ (document.getElementById(id));
-
 class Play {
   world = new World();
   scene = new Scene(element('scene'));
+  bots = new Bots(gameAddress(), () => this.world.rules);
   #population = new Population();
-  /** Connected bots of this page. */
-  bots = () => 0;
+  #rulebook = new Rulebook((failure) => this.#obey(failure));
   #stepAt = performance.now();
   #toldAt = -Infinity;
   #attackUntil = -Infinity;
   #frames = 0;
   #figuresAt = performance.now();
-  /** @type {Status} */
-  #status = { is: 'connecting' };
   #motion = matchMedia('(prefers-reduced-motion: reduce)');
 
   constructor() {
+    this.panels = new Panels({ retry: () => this.connection.retry(), addBots: (count) => this.bots.add(count) });
     this.input = new Input(this.scene.canvas, { attack: () => this.attack(), aim: (x) => this.aim(x) });
     this.connection = new Connection({
       address: gameAddress(),
@@ -64,12 +57,6 @@ class Play {
       clearTimeout(timer);
       timer = setTimeout(() => this.#tellViewport(), RESIZE_MS);
     }).observe(this.scene.canvas);
-    element('retry').addEventListener('click', () => this.connection.retry());
-    element('help-button').addEventListener('click', (event) => {
-      const help = element('help');
-      help.hidden = !help.hidden;
-      /** @type {HTMLElement} */ (event.target).setAttribute('aria-expanded', String(!help.hidden));
-    });
     // The page may miss the release of a key while it is hidden, so the player stops.
     document.addEventListener('visibilitychange', () => document.hidden && this.#stop());
     requestAnimationFrame((now) => this.#frame(now));
@@ -79,8 +66,8 @@ class Play {
   attack() {
     const now = performance.now();
     const { own } = this.world;
-    if (!own || now < this.#attackUntil || !this.connection.isOpen) return;
-    this.#attackUntil = now + ATTACK_MS;
+    if (!own || now < this.#attackUntil || !this.#mayAct) return;
+    this.#attackUntil = now + this.world.rules.attackMs;
     [own.attackedAt, own.dx, own.dy] = [now, 0, 0];
     this.connection.send({ type: 'attack' });
   }
@@ -93,13 +80,26 @@ class Play {
     if (Math.abs(x - this.scene.ownX) > 8) this.#face(x > this.scene.ownX ? 'right' : 'left');
   }
 
+  /** Whether the server would understand an action as the page does: it is connected, and its rules are known or assumed. */
+  get #mayAct() {
+    return this.connection.isOpen && this.#rulebook.isSettled;
+  }
+
   /** Resets the state for a new connection, with a new player. */
   #begin() {
-    this.world = new World();
+    this.world = new World(this.#rulebook.rules);
+    this.#rulebook.begin();
     this.#population.forget();
     this.#toldAt = -Infinity;
     this.#attackUntil = -Infinity;
     this.#tellViewport();
+  }
+
+  /** @param {Error | undefined} failure Why the rules are unknown. */
+  #obey(failure) {
+    const { rules } = this.#rulebook;
+    this.world.obey(rules, performance.now());
+    this.panels.showRules(rules, failure);
   }
 
   #tellViewport() {
@@ -139,7 +139,7 @@ class Play {
     this.#frames += 1;
     this.#showPlayers(now);
     if (now - this.#figuresAt >= FIGURES_MS) this.#showFigures(now);
-    if (this.#status.is === 'waiting') this.#showWait(this.#status, now);
+    this.panels.showWait(now);
   }
 
   /**
@@ -147,14 +147,15 @@ class Play {
    * @param {number} now
    */
   #live(now) {
-    const { own } = this.world;
-    if (!own || !this.connection.isOpen) return void (this.#stepAt = now);
+    const { own, rules } = this.world;
+    if (!own || !this.#mayAct) return void (this.#stepAt = now);
     if (this.#attackUntil > -Infinity && now >= this.#attackUntil) {
       this.#attackUntil = -Infinity;
       this.connection.send({ type: 'attackEnd' });
     }
-    if (now - this.#stepAt > STEPS_AT_ONCE_MAX * STEP_MS) this.#stepAt = now - STEP_MS;
-    for (; now - this.#stepAt >= STEP_MS; this.#stepAt += STEP_MS) {
+    const { stepMs } = rules;
+    if (now - this.#stepAt > STEPS_AT_ONCE_MAX * stepMs) this.#stepAt = now - stepMs;
+    for (; now - this.#stepAt >= stepMs; this.#stepAt += stepMs) {
       if (now < this.#attackUntil) continue;
       const [dx, dy] = this.input.direction;
       if (dx !== 0 || dy !== 0) {
@@ -168,32 +169,15 @@ class Play {
 
   /** @param {Status} status */
   #show(status) {
-    this.#status = status;
-    element('notice').hidden = status.is === 'open';
-    element('retry').hidden = status.is !== 'waiting';
-    if (status.is === 'connecting') element('notice-text').textContent = 'Connecting...';
-    if (status.is === 'waiting') this.#showWait(status, performance.now());
-  }
-
-  /**
-   * @param {Extract<Status, { is: 'waiting' }>} status
-   * @param {number} now
-   */
-  #showWait({ reason, until }, now) {
-    const wait = ` Trying again in ${Math.max(Math.ceil((until - now) / 1000), 1)} s.`;
-    const text = reason + (Number.isFinite(until) ? wait : '');
-    const notice = element('notice-text');
-    // Only on a change: screen readers announce every write.
-    if (notice.textContent !== text) notice.textContent = text;
+    if (status.is !== 'open') this.#rulebook.end();
+    this.panels.showStatus(status, performance.now());
   }
 
   /** @param {number} now */
   #showFigures(now) {
     const framesPerS = (this.#frames * 1000) / (now - this.#figuresAt);
     [this.#frames, this.#figuresAt] = [0, now];
-    const ping = this.world.own?.pingMs;
-    element('ping').textContent = ping === undefined ? '-' : `${Math.round(ping)} ms`;
-    element('frames').textContent = String(Math.round(framesPerS));
+    this.panels.showFigures({ pingMs: this.world.own?.pingMs, framesPerS, bots: this.bots });
   }
 
   /**
@@ -204,25 +188,15 @@ class Play {
     const isIn = this.world.own !== undefined && this.connection.isOpen;
     const inView = isIn ? this.world.remotes.size + 1 : undefined;
     if (inView !== undefined) this.#population.follow(inView, () => performance.now());
-    const players = inView === undefined ? undefined : this.#population.count(Math.max(inView, this.bots() + 1), now);
-    write('shown', inView?.toString() ?? '-');
-    write('players', players?.toString() ?? '-');
+    const known = Math.max(inView ?? 0, this.bots.connected + 1);
+    const players = inView === undefined ? undefined : this.#population.count(known, now);
+    if (isIn) this.panels.joined();
+    this.panels.showPlayers(inView, players);
   }
 }
 
-/**
- * Writes a figure when it changes.
- * @param {string} id
- * @param {string} text
- */
-function write(id, text) {
-  const figure = element(id);
-  if (figure.textContent !== text) figure.textContent = text;
-}
-
 const play = new Play();
-const bots = Math.min(Number(new URLSearchParams(location.search).get('bots')) || 0, BOTS_MAX);
-if (bots > 0) play.bots = startBots(bots, gameAddress());
+play.bots.add(Number(new URLSearchParams(location.search).get('bots')) || 0);
 
 /** For tests and debugging: the drawn players and their positions. */
 Object.assign(globalThis, {
@@ -230,6 +204,7 @@ Object.assign(globalThis, {
     own: () => describe(play.world.own),
     others: () => [...play.world.remotes.values()].map(describe),
     corrections: () => play.world.own?.corrections,
+    rules: () => play.world.rules,
     connection: () => ({ isOpen: play.connection.isOpen, errors: play.connection.errors }),
   },
 });

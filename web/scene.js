@@ -1,12 +1,13 @@
 /**
- * Draws the scene: ground, characters, names, minimap. The camera follows the own player.
+ * Draws the scene: ground, characters, attacks, names, minimap. The camera follows the own player.
  *
  * @module scene
  */
 
+import { drawAttack } from './effects.js';
 import { Sprites } from './sprites.js';
-import { WORLD_SIDE } from './world.js';
 
+/** @import { Rules } from './rules.js' */
 /** @import { World } from './world.js' */
 
 /** Maximum number of units along the longer side of the screen. */
@@ -17,6 +18,9 @@ const PX_PER_UNIT_MIN = 0.9;
 
 /** Maximum number of names, shown for the nearest players. More would be unreadable. */
 const NAMES_MAX = 60;
+
+/** Smallest and largest side of a VIEWPORT message, in units. */
+const VIEWPORT_UNITS = [100, 0xffff];
 
 const TILE_UNITS = 100;
 const MINIMAP_PX = 148;
@@ -37,9 +41,26 @@ const COLOURS = {
   ownName: '#ffd866',
 };
 
+/**
+ * Returns the players whose names are drawn: the nearest ones, in drawing order. The own name is the last, on top of the others.
+ * @template {{ x: number, y: number, isOwn: boolean }} T
+ * @param {T[]} figures
+ * @param {{ x: number, y: number }} eye
+ */
+export function namesInOrder(figures, eye) {
+  const others = figures.filter(({ isOwn }) => !isOwn);
+  const own = figures.filter(({ isOwn }) => isOwn);
+  if (others.length > NAMES_MAX) {
+    const distance = (/** @type {T} */ { x, y }) => (x - eye.x) ** 2 + (y - eye.y) ** 2;
+    const farthest = others.map((figure) => ({ figure, at: distance(figure) })).sort((a, b) => b.at - a.at);
+    return [...farthest.slice(-NAMES_MAX).map(({ figure }) => figure), ...own];
+  }
+  return [...others, ...own];
+}
+
 /** Draws a world. */
 export class Scene {
-  #camera = { x: WORLD_SIDE / 2, y: WORLD_SIDE / 2, at: 0 };
+  #camera = { x: 0, y: 0, at: 0 };
   #pxPerUnit = 1;
   #ratio = 1;
   /** @type {Sprites | undefined} */
@@ -68,13 +89,13 @@ export class Scene {
       this.#sprites = new Sprites(scale);
       this.#names.clear();
     }
-    this.#minimap.width = this.#minimap.height = Math.round(MINIMAP_PX * this.#ratio);
     this.#minimapAt = -Infinity;
   }
 
   /** Size of the visible part of the world, in units, for the VIEWPORT message. */
   get viewport() {
-    const units = (/** @type {number} */ px) => Math.min(Math.max(Math.ceil(px / this.#pxPerUnit), 100), WORLD_SIDE);
+    const [least, most] = VIEWPORT_UNITS;
+    const units = (/** @type {number} */ px) => Math.min(Math.max(Math.ceil(px / this.#pxPerUnit), least), most);
     return { width: units(this.canvas.clientWidth), height: units(this.canvas.clientHeight) };
   }
 
@@ -94,9 +115,10 @@ export class Scene {
     const scale = this.#pxPerUnit * this.#ratio;
     const own = world.own?.drawn(now);
     if (own) this.#follow(own, now, isStill);
+    else if (this.#camera.at === 0) Object.assign(this.#camera, { x: world.rules.width / 2, y: world.rules.height / 2 });
     const left = this.#camera.x - canvas.width / 2 / scale;
     const top = this.#camera.y - canvas.height / 2 / scale;
-    this.#drawGround(left, top, scale);
+    this.#drawGround(world.rules, left, top, scale);
 
     const figures = [];
     for (const remote of world.remotes.values()) {
@@ -111,11 +133,14 @@ export class Scene {
       figures.push({ id: world.own.id, ...own, state, facing: world.own.facing, since, isOwn: true });
     }
     figures.sort((a, b) => a.y - b.y);
+    const at = (/** @type {{ x: number, y: number }} */ { x, y }) => ({ x: (x - left) * scale, y: (y - top) * scale, scale });
     for (const figure of figures) {
-      this.#sprites?.draw(context, figure, (figure.x - left) * scale, (figure.y - top) * scale, isStill);
+      const { x, y } = at(figure);
+      this.#sprites?.draw(context, figure, x, y, isStill);
     }
+    for (const figure of figures) if (figure.state === 'attacking') drawAttack(context, figure, at(figure), isStill);
     this.#drawNames(figures, left, top, scale);
-    this.#drawMinimap(figures, { left, top, scale }, now);
+    this.#drawMinimap(world.rules, figures, { left, top, scale }, now);
   }
 
   /**
@@ -133,31 +158,35 @@ export class Scene {
   }
 
   /**
+   * @param {Readonly<Rules>} rules
    * @param {number} left
    * @param {number} top
    * @param {number} scale
    */
-  #drawGround(left, top, scale) {
+  #drawGround({ width, height }, left, top, scale) {
     const { context, canvas } = this;
     context.fillStyle = COLOURS.outside;
     context.fillRect(0, 0, canvas.width, canvas.height);
     const px = (/** @type {number} */ units, /** @type {number} */ from) => Math.round((units - from) * scale);
     context.fillStyle = COLOURS.dark;
-    context.fillRect(px(0, left), px(0, top), Math.round(WORLD_SIDE * scale), Math.round(WORLD_SIDE * scale));
+    context.fillRect(px(0, left), px(0, top), Math.round(width * scale), Math.round(height * scale));
     context.fillStyle = COLOURS.light;
     const first = (/** @type {number} */ from) => Math.max(Math.floor(from / TILE_UNITS), 0);
-    const last = (/** @type {number} */ from, /** @type {number} */ size) =>
-      Math.min(Math.ceil((from + size / scale) / TILE_UNITS), WORLD_SIDE / TILE_UNITS);
-    for (let column = first(left); column < last(left, canvas.width); column += 1) {
-      for (let row = first(top); row < last(top, canvas.height); row += 1) {
+    const last = (/** @type {number} */ from, /** @type {number} */ size, /** @type {number} */ side) =>
+      Math.ceil(Math.min(from + size / scale, side) / TILE_UNITS);
+    // The last tile ends with the world.
+    const end = (/** @type {number} */ tile, /** @type {number} */ from, /** @type {number} */ side) =>
+      px(Math.min((tile + 1) * TILE_UNITS, side), from);
+    for (let column = first(left); column < last(left, canvas.width, width); column += 1) {
+      for (let row = first(top); row < last(top, canvas.height, height); row += 1) {
         if ((column + row) % 2) continue;
         const [x, y] = [px(column * TILE_UNITS, left), px(row * TILE_UNITS, top)];
-        context.fillRect(x, y, px((column + 1) * TILE_UNITS, left) - x, px((row + 1) * TILE_UNITS, top) - y);
+        context.fillRect(x, y, end(column, left, width) - x, end(row, top, height) - y);
       }
     }
     context.strokeStyle = COLOURS.border;
     context.lineWidth = 3 * this.#ratio;
-    context.strokeRect(px(0, left), px(0, top), WORLD_SIDE * scale, WORLD_SIDE * scale);
+    context.strokeRect(px(0, left), px(0, top), width * scale, height * scale);
   }
 
   /**
@@ -167,14 +196,8 @@ export class Scene {
    * @param {number} scale
    */
   #drawNames(figures, left, top, scale) {
-    const { x: eyeX, y: eyeY } = this.#camera;
-    const distance = (/** @type {{ x: number, y: number }} */ { x, y }) => (x - eyeX) ** 2 + (y - eyeY) ** 2;
-    const named =
-      figures.length <= NAMES_MAX
-        ? figures
-        : figures.map((figure) => ({ ...figure, at: distance(figure) })).sort((a, b) => a.at - b.at);
     const used = new Set();
-    for (const figure of named.slice(0, NAMES_MAX)) {
+    for (const figure of namesInOrder(figures, this.#camera)) {
       const name = this.#name(figure.id, figure.isOwn);
       used.add(figure.id);
       const [x, y] = [(figure.x - left) * scale - name.width / 2, (figure.y - top - 42) * scale - name.height];
@@ -214,17 +237,19 @@ export class Scene {
   }
 
   /**
+   * @param {Readonly<Rules>} rules
    * @param {{ id: number, x: number, y: number, isOwn: boolean }[]} figures
    * @param {{ left: number, top: number, scale: number }} shown
    * @param {number} now
    */
-  #drawMinimap(figures, shown, now) {
+  #drawMinimap(rules, figures, shown, now) {
     const map = this.#minimap;
     if (now - this.#minimapAt >= MINIMAP_MS) {
       this.#minimapAt = now;
       const context = /** @type {CanvasRenderingContext2D} */ (map.getContext('2d'));
-      const unit = map.width / WORLD_SIDE;
-      context.clearRect(0, 0, map.width, map.height);
+      const unit = (MINIMAP_PX * this.#ratio) / Math.max(rules.width, rules.height);
+      // This also clears the map.
+      [map.width, map.height] = [rules.width, rules.height].map((side) => Math.max(Math.round(side * unit), 1));
       context.fillStyle = 'rgb(8 12 20 / 0.75)';
       context.fillRect(0, 0, map.width, map.height);
       context.strokeStyle = 'rgb(255 255 255 / 0.35)';

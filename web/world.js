@@ -5,21 +5,10 @@
  * @module world
  */
 
+import { DEFAULT_RULES } from './rules.js';
+
 /** @import { ClientMessage, Entry, Part, ServerMessage, State } from './protocol.js' */
-
-/** Duration of one step of a walking player, in milliseconds. */
-export const STEP_MS = 1000 / 24;
-
-/** Units that a step covers along each axis. */
-export const STEP_UNITS = 4;
-
-/** Duration of an attack, in milliseconds. */
-export const ATTACK_MS = 1000;
-
-/** Side of the world, in units. */
-export const WORLD_SIDE = 2000;
-
-const UNITS_PER_MS = STEP_UNITS / STEP_MS;
+/** @import { Rules } from './rules.js' */
 
 /** Time constant of a fading correction, in milliseconds: about a third remains after this time. */
 const CORRECTION_MS = 80;
@@ -30,8 +19,25 @@ const CORRECTION_UNITS_MAX = 120;
 /** Maximum number of steps without an ack; older ones count as acknowledged. */
 const PENDING_MAX = 240;
 
-/** @param {number} units */
-const clamp = (units) => Math.min(Math.max(units, 0), WORLD_SIDE);
+/** Time over which the ping is the median, in milliseconds. A standing player measures it every two seconds. */
+const PING_MS = 10_000;
+
+/**
+ * @param {number} units
+ * @param {number} side Side of the world, in units.
+ */
+const clamp = (units, side) => Math.min(Math.max(units, 0), side);
+
+/**
+ * Returns the median; undefined for no values.
+ * @param {number[]} values
+ * @returns {number | undefined}
+ */
+export function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 || half === 0 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
 
 /**
  * The difference between a player's position and its drawn position. It fades with time.
@@ -67,8 +73,10 @@ export class Remote {
   /**
    * @param {Entry} entry
    * @param {number} now
+   * @param {Readonly<Rules>} rules
    */
-  constructor(entry, now) {
+  constructor(entry, now, rules) {
+    this.rules = rules;
     this.id = entry.id;
     this.x = entry.x;
     this.y = entry.y;
@@ -85,10 +93,21 @@ export class Remote {
 
   /** @param {number} now */
   advance(now) {
-    const units = UNITS_PER_MS * Math.max(now - this.at, 0);
-    this.x = clamp(this.x + this.dx * units);
-    this.y = clamp(this.y + this.dy * units);
+    const { width, height, stepUnits, stepMs } = this.rules;
+    const units = (stepUnits / stepMs) * Math.max(now - this.at, 0);
+    this.x = clamp(this.x + this.dx * units, width);
+    this.y = clamp(this.y + this.dy * units, height);
     this.at = now;
+  }
+
+  /**
+   * Changes the rules from now on.
+   * @param {Readonly<Rules>} rules
+   * @param {number} now
+   */
+  obey(rules, now) {
+    this.advance(now);
+    this.rules = rules;
   }
 
   /**
@@ -119,7 +138,7 @@ export class Remote {
    * @returns {State}
    */
   state(now) {
-    if (now - this.attackedAt < ATTACK_MS) return 'attacking';
+    if (now - this.attackedAt < this.rules.attackMs) return 'attacking';
     return this.dx !== 0 || this.dy !== 0 ? 'moving' : 'idle';
   }
 
@@ -131,7 +150,10 @@ export class Remote {
   }
 }
 
-/** The own player. It moves immediately; acks of the server correct the prediction. */
+/**
+ * The own player. It moves immediately; acks of the server correct the prediction. Its position may have a fraction, since a
+ * step may cover one; positions in messages are whole units.
+ */
 export class Own {
   #correction = new Correction();
   #sequence = 0;
@@ -139,9 +161,15 @@ export class Own {
   #pending = [];
   /** Drawn position at the start of the last step. */
   #before;
+  /** Times from MOVEs to their acks. @type {{ at: number, ms: number }[]} */
+  #pings = [];
 
-  /** @param {Entry} entry */
-  constructor(entry) {
+  /**
+   * @param {Entry} entry
+   * @param {Readonly<Rules>} rules
+   */
+  constructor(entry, rules) {
+    this.rules = rules;
     this.#before = { x: entry.x, y: entry.y, at: -Infinity };
     this.id = entry.id;
     this.x = entry.x;
@@ -151,8 +179,11 @@ export class Own {
     this.facing = entry.facing;
     this.attackedAt = -Infinity;
     this.corrections = 0;
-    /** Time from the last acknowledged MOVE to its ack, in milliseconds; none before the first. */
-    this.pingMs = /** @type {number | undefined} */ (undefined);
+  }
+
+  /** Median time from a MOVE to its ack over the last seconds, in milliseconds; undefined before the first. */
+  get pingMs() {
+    return median(this.#pings.map(({ ms }) => ms));
   }
 
   /**
@@ -165,12 +196,25 @@ export class Own {
   step(dx, dy, now) {
     this.#before = { ...this.#along(now), at: now };
     [this.dx, this.dy] = [dx, dy];
-    this.x = clamp(this.x + dx * STEP_UNITS);
-    this.y = clamp(this.y + dy * STEP_UNITS);
     this.#sequence += 1;
-    this.#pending.push({ sequence: this.#sequence, dx, dy, x: this.x, y: this.y, sentAt: now });
+    const step = { sequence: this.#sequence, dx, dy, ...this.#walk(dx, dy) };
+    this.#pending.push({ ...step, sentAt: now });
     if (this.#pending.length > PENDING_MAX) this.#pending.shift();
-    return { type: 'move', dx, dy, sequence: this.#sequence, x: this.x, y: this.y };
+    return { type: 'move', ...step };
+  }
+
+  /**
+   * Moves by one step. Thousandths of a unit are exact: no error adds up over the steps.
+   * @param {number} dx
+   * @param {number} dy
+   * @returns {{ x: number, y: number }} The position in whole units, as the server has it.
+   */
+  #walk(dx, dy) {
+    const { width, height, stepUnits } = this.rules;
+    const exact = (/** @type {number} */ units) => Math.round(units * 1000) / 1000;
+    this.x = exact(clamp(this.x + dx * stepUnits, width));
+    this.y = exact(clamp(this.y + dy * stepUnits, height));
+    return { x: Math.round(this.x), y: Math.round(this.y) };
   }
 
   /**
@@ -183,15 +227,13 @@ export class Own {
     if (index < 0) return;
     const step = this.#pending[index];
     this.#pending.splice(0, index + 1);
-    this.pingMs = now - step.sentAt;
+    this.#pings.push({ at: now, ms: now - step.sentAt });
+    this.#pings = this.#pings.filter(({ at }) => at > now - PING_MS);
     if (step.x === x && step.y === y) return;
     this.corrections += 1;
     const [wasX, wasY] = [this.x, this.y];
     [this.x, this.y] = [x, y];
-    for (const later of this.#pending) {
-      this.x = later.x = clamp(this.x + later.dx * STEP_UNITS);
-      this.y = later.y = clamp(this.y + later.dy * STEP_UNITS);
-    }
+    for (const later of this.#pending) Object.assign(later, this.#walk(later.dx, later.dy));
     const [byX, byY] = [this.x - wasX, this.y - wasY];
     this.#before = { x: this.#before.x + byX, y: this.#before.y + byY, at: this.#before.at };
     this.#correction.add(byX, byY, now);
@@ -204,7 +246,7 @@ export class Own {
 
   /** @param {number} now */
   isAttacking(now) {
-    return now - this.attackedAt < ATTACK_MS;
+    return now - this.attackedAt < this.rules.attackMs;
   }
 
   /**
@@ -221,7 +263,7 @@ export class Own {
    * @param {number} now
    */
   #along(now) {
-    const part = Math.min(Math.max((now - this.#before.at) / STEP_MS, 0), 1);
+    const part = Math.min(Math.max((now - this.#before.at) / this.rules.stepMs, 0), 1);
     return {
       x: this.#before.x + (this.x - this.#before.x) * part,
       y: this.#before.y + (this.y - this.#before.y) * part,
@@ -241,6 +283,22 @@ export class World {
   own;
   /** @type {Map<number, Remote>} */
   remotes = new Map();
+
+  /** @param {Readonly<Rules>} rules */
+  constructor(rules = DEFAULT_RULES) {
+    this.rules = rules;
+  }
+
+  /**
+   * Changes the rules from now on.
+   * @param {Readonly<Rules>} rules
+   * @param {number} now
+   */
+  obey(rules, now) {
+    this.rules = rules;
+    if (this.own) this.own.rules = rules;
+    for (const remote of this.remotes.values()) remote.obey(rules, now);
+  }
 
   /**
    * Applies a message of the server.
@@ -280,7 +338,7 @@ export class World {
    */
   #replace(players, now) {
     if (!this.own && players.length > 0) {
-      this.own = new Own(players.reduce((a, b) => (b.id > a.id ? b : a)));
+      this.own = new Own(players.reduce((a, b) => (b.id > a.id ? b : a)), this.rules);
     }
     const there = new Set(players.map((player) => player.id));
     for (const id of this.remotes.keys()) {
@@ -296,7 +354,7 @@ export class World {
   #show(entry, now) {
     if (entry.id === this.own?.id) return;
     const remote = this.remotes.get(entry.id);
-    if (!remote) return void this.remotes.set(entry.id, new Remote(entry, now));
+    if (!remote) return void this.remotes.set(entry.id, new Remote(entry, now, this.rules));
     remote.place(entry.x, entry.y, now);
     remote.facing = entry.facing;
     if (entry.state !== 'attacking') remote.head(entry.dx, entry.dy, now);

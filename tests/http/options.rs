@@ -37,8 +37,10 @@ fn each_resource_lists_its_methods() {
     }
     let server = Settings::new().set("STATIC_DIR", site.to_str().expect("UTF-8")).start();
     let address = server.address();
-    let paths =
-        ["*", "/health", "/health/", "/metrics", "/metrics/prometheus", "/play", "/play/", "/dashboard"];
+    let paths = [
+        "*", "/health", "/health/", "/metrics", "/metrics/prometheus", "/play", "/play/", "/play/rules.json",
+        "/dashboard",
+    ];
     for path in
         paths.into_iter().chain(["/a.txt", "/a.txt?x", "/docs", "/docs/", "/h%C3%A9.txt", "/h\u{e9}.txt"])
     {

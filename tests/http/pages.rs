@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::support::http::{Response, get, get_with};
+use crate::support::http::{Response, get, get_with, request};
 use crate::support::{Server, Settings, folder};
 
 /// Paths of the scripts and style sheets of a page, which the page names relative to its own path.
@@ -69,6 +69,56 @@ fn page_files_are_immutable_and_pages_are_revalidated() {
         assert_eq!((again.status, again.body.len()), (304, 0));
     }
     assert_eq!(get(server.address(), "/play/play.js").status, 404, "the path lacks the version folder");
+}
+
+fn rules(server: &Server) -> Response {
+    let answer = get(server.address(), "/play/rules.json");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    answer
+}
+
+#[test]
+fn the_rules_of_the_world_are_those_of_the_settings() {
+    let server = Server::start();
+    let usual = rules(&server);
+    let expected = r#"{"world_width":2000,"world_height":2000,"player_speed":4,"steps_per_s":24,"attack_duration_ms":1000}"#;
+    assert_eq!(usual.text(), expected);
+
+    let folder = folder("rules");
+    fs::create_dir(folder.join("play")).expect("a folder");
+    fs::write(folder.join("play/rules.json"), "the operator's").expect("written");
+    let other = Settings::new()
+        .set("WORLD_WIDTH", 4000)
+        .set("WORLD_HEIGHT", 65_535)
+        .set("PLAYER_SPEED", "5.333")
+        .set("ATTACK_DURATION_MS", 700)
+        .set("STATIC_DIR", folder.to_str().expect("UTF-8"))
+        .start();
+    let expected = r#"{"world_width":4000,"world_height":65535,"player_speed":5.333,"steps_per_s":24,"attack_duration_ms":700}"#;
+    assert_eq!(rules(&other).text(), expected, "the game page stays at /play, and its rules do");
+
+    // A restart with other settings must leave no stale rules in a browser or proxy.
+    assert_eq!(usual.header("cache-control"), Some("no-cache"));
+    let tag = format!("If-None-Match: {}", usual.header("etag").expect("a tag"));
+    assert_eq!(get_with(server.address(), "/play/rules.json", &[&tag]).status, 304);
+    assert_eq!(get_with(other.address(), "/play/rules.json", &[&tag]).status, 200);
+}
+
+#[test]
+fn the_rules_are_served_like_the_other_page_files() {
+    let server = Settings::new().set("ADMIN_ADDR", "127.0.0.1:0").start();
+    let (game, path) = (server.address(), "/play/rules.json");
+    let head = request(game, "HEAD", path, &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), rules(&server).header("content-length"));
+    assert_eq!(head.header("x-content-type-options"), Some("nosniff"));
+    assert!(
+        head.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'"))
+    );
+    assert_eq!(request(game, "POST", path, &[]).status, 405);
+    let moved = get(game, "/play/rules.json/");
+    assert_eq!((moved.status, moved.header("location")), (301, Some("../rules.json")));
+    assert_eq!(get(server.admin_address(), path).status, 404, "the admin listener has no game");
 }
 
 #[test]

@@ -212,7 +212,9 @@ fn a_file_with_read_errors_is_skipped_at_start_and_reload() {
 /// A site with a file at each path of a built-in resource.
 fn overlapping(name: &str) -> PathBuf {
     let site = folder(name);
-    for path in ["health", "ws", "play/index.html", "dashboard/index.html", "dashboard/app.js"] {
+    for path in
+        ["health", "ws", "play/index.html", "play/rules.json", "dashboard/index.html", "dashboard/app.js"]
+    {
         write(&site, path, "the site's");
     }
     write(&site, "metrics/prometheus", "the site's");
@@ -234,7 +236,8 @@ fn site_files_may_use_admin_paths_with_an_admin_listener() {
         assert_eq!(served(&server, path).as_deref(), Some("the site's"), "{path}");
     }
     let log = server.log();
-    let hidden = "/health before health, /play before play/index.html, /ws before ws";
+    let hidden = "/health before health, /play before play/index.html, /play/rules.json before play/rules.json, \
+                  /ws before ws";
     assert!(log.lines().any(|line| line.ends_with(&format!("{HIDES}{hidden}"))), "{log}");
     // The admin listener serves its own resources and no files.
     assert!(get(admin, "/metrics").text().contains("\"players\""));
@@ -263,7 +266,8 @@ fn the_log_names_site_files_hidden_by_built_in_resources() {
     let site = overlapping("without-admin");
     let server = settings(&site).start();
     let hidden = "/dashboard before dashboard/index.html, /health before health, /metrics before metrics/index.html, \
-                  /metrics/prometheus before metrics/prometheus, /play before play/index.html, /ws before ws";
+                  /metrics/prometheus before metrics/prometheus, /play before play/index.html, \
+                  /play/rules.json before play/rules.json, /ws before ws";
     let log = server.log();
     assert!(log.lines().any(|line| line.ends_with(&format!("{HIDES}{hidden}"))), "{log}");
     assert_eq!(served(&server, "/dashboard/app.js").as_deref(), Some("the site's"));
@@ -272,7 +276,9 @@ fn the_log_names_site_files_hidden_by_built_in_resources() {
     }
     let text = reload(&server);
     assert_eq!(text.matches(HIDES).count(), 1, "{text}");
-    for path in ["health", "ws", "play/index.html", "dashboard/index.html", "metrics/index.html"] {
+    let files =
+        ["health", "ws", "play/index.html", "play/rules.json", "dashboard/index.html", "metrics/index.html"];
+    for path in files {
         fs::remove_file(site.join(path)).expect("an existing file");
     }
     fs::remove_dir_all(site.join("metrics")).expect("an existing folder");

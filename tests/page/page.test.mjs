@@ -8,10 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { browse, crowd, other, own, run, serve, shown, strip, until } from './stage.mjs';
-
-/** A spawn area so small that all players see each other. */
-const TOGETHER = { SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1' };
+import { browse, crowd, other, own, run, serve, shown, strip, TOGETHER, until } from './stage.mjs';
 
 /** A drawn position rounded to whole units, which removes the rest of a fading correction. */
 const whole = ({ x, y, facing }) => [Math.round(x), Math.round(y), facing];
@@ -450,6 +447,7 @@ test('the pages are accessible', async (t) => {
   };
   const player = await open(server.url);
   await own(player);
+  await judge(player, 'joined');
   await player.keyboard.press('Tab');
   await player.keyboard.press('Enter');
   assert.ok(await player.locator('#help').isVisible(), 'the keyboard opens the help');

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs browser tests of this directory: run.sh page.test.mjs nodes.test.mjs files.test.mjs package.test.mjs. Installs missing dependencies:
+# Runs browser tests of this directory: run.sh page.test.mjs nodes.test.mjs. Installs missing dependencies:
 # Node.js, npm and Chromium from Debian's packages, the others from npm. BUILD=release tests the optimized programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -9,6 +9,11 @@ import { chromium } from 'playwright-core';
 
 const { PROGRAMS, CHROMIUM } = process.env;
 
+/** A spawn area so small that all players see each other, and frequent snapshots. */
+export const TOGETHER = {
+  SPAWN_MIN_X: '500', SPAWN_MAX_X: '600', SPAWN_MIN_Y: '500', SPAWN_MAX_Y: '600', SYNC_INTERVAL_SEC: '1',
+};
+
 /** Timeout of every wait, in milliseconds. */
 const TIMEOUT_MS = 20_000;
 

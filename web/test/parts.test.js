@@ -6,6 +6,8 @@ import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
 import { allNodes, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
+import { askRules, DEFAULT_RULES, Rulebook } from '../rules.js';
+import { namesInOrder } from '../scene.js';
 
 test('the address of the game follows that of the page', () => {
   assert.equal(gameAddress('http://localhost:8108/'), 'ws://localhost:8108/ws');
@@ -88,6 +90,61 @@ test('a number of players that is stale or from an earlier connection is not sho
   assert.equal(at(15_003).count(1), 4);
 });
 
+const RULES = { world_width: 4000, world_height: 3000, player_speed: 5.333, steps_per_s: 24, attack_duration_ms: 700 };
+
+test('the rules come from the server, and an incomplete or failed answer is an error', async () => {
+  const answer = (json, ok = true, status = 200) => async () => ({ ok, status, json: async () => json });
+  assert.deepEqual(
+    await askRules(answer(RULES)),
+    { width: 4000, height: 3000, stepUnits: 5.333, stepMs: 1000 / 24, attackMs: 700 },
+  );
+  await assert.rejects(askRules(answer({}, false, 404)), /status 404/);
+  await assert.rejects(askRules(answer(null)), /world_width is undefined/);
+  for (const wrong of ['4000', 0, -1, null, undefined]) {
+    await assert.rejects(askRules(answer({ ...RULES, world_height: wrong })), new RegExp(`world_height is ${JSON.stringify(wrong)}`));
+  }
+});
+
+test('the rules are followed, and stay as they are while the server does not answer', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const questions = [];
+  const ends = [];
+  const book = new Rulebook(
+    (failure) => ends.push(failure?.message),
+    () => new Promise((answer, fail) => questions.push({ answer, fail })),
+  );
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+  book.begin();
+  assert.deepEqual([book.isSettled, book.rules], [false, DEFAULT_RULES]);
+  questions[0].fail(new Error('status 404'));
+  await settle();
+  assert.deepEqual([book.isSettled, book.rules, ends], [true, DEFAULT_RULES, ['status 404']]);
+  t.mock.timers.tick(5_000);
+  questions[1].answer('first');
+  await settle();
+  t.mock.timers.tick(30_000);
+  assert.deepEqual([questions.length, book.rules, book.isSettled], [3, 'first', true]);
+  book.begin();
+  assert.equal(book.isSettled, false, 'a new connection may lead to other rules');
+  questions[2].answer('of the earlier connection');
+  await settle();
+  assert.deepEqual([book.rules, book.isSettled], ['first', false]);
+  questions[3].answer('second');
+  await settle();
+  assert.deepEqual([book.rules, ends], ['second', ['status 404', undefined, undefined]]);
+  book.end();
+  t.mock.timers.tick(60_000);
+  assert.equal(questions.length, 4, 'no request without a connection');
+});
+
+test('names are those of the nearest players, and the own name is drawn last', () => {
+  const others = Array.from({ length: 70 }, (_, n) => ({ id: n, x: n, y: 0, isOwn: false }));
+  const own = { id: 99, x: 0, y: 500, isOwn: true };
+  const ids = (figures) => namesInOrder(figures, { x: 0, y: 0 }).map(({ id }) => id);
+  assert.deepEqual(ids([own, ...others.slice(0, 2)]), [0, 1, 99]);
+  assert.deepEqual(ids([...others, own]), [...Array.from({ length: 60 }, (_, n) => 59 - n), 99]);
+});
+
 test('a drag gives one of eight directions, or none', () => {
   assert.deepEqual(dragDirection(3, 4), [0, 0]);
   assert.deepEqual(dragDirection(60, 5), [1, 0]);
@@ -97,7 +154,8 @@ test('a drag gives one of eight directions, or none', () => {
 
 test('bots turn away from edges', () => {
   for (const chance of [0, 0.5, 0.99]) {
-    assert.deepEqual(heading({ x: 50, y: 1950 }, () => chance), { dx: 1, dy: -1 });
+    assert.deepEqual(heading({ x: 50, y: 3950 }, { width: 2000, height: 4000 }, () => chance), { dx: 1, dy: -1 });
+    assert.equal(heading({ x: 1950, y: 1950 }, { width: 2000, height: 4000 }, () => chance).dx, -1);
   }
 });
 

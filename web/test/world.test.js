@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ATTACK_MS, STEP_MS, STEP_UNITS, World } from '../world.js';
+import { DEFAULT_RULES } from '../rules.js';
+import { median, World } from '../world.js';
+
+const { stepMs: STEP_MS, stepUnits: STEP_UNITS, attackMs: ATTACK_MS } = DEFAULT_RULES;
 
 const entry = (id, x, y, more = {}) => ({ id, x, y, dx: 0, dy: 0, state: 'idle', facing: 'right', ...more });
 
 /** A world whose own player is 1003, at 300/300. */
-function entered(others = [], now = 0) {
-  const world = new World();
+function entered(others = [], now = 0, rules = DEFAULT_RULES) {
+  const world = new World(rules);
   world.receive({ type: 'gameState', players: [...others, entry(1003, 300, 300)] }, now);
   return world;
 }
@@ -60,6 +63,43 @@ test('no player leaves the world', () => {
   world.receive({ type: 'joined', player: entry(1002, 1990, 5) }, 0);
   world.receive({ type: 'movement', id: 1002, dx: 1, dy: -1 }, 0);
   near(world.remotes.get(1002).drawn(10_000), { x: 2000, y: 0 });
+});
+
+test('steps with a fraction claim the nearest whole position and add up without error, to the edge of a wide world', () => {
+  const { own } = entered([], 0, { ...DEFAULT_RULES, width: 4000, height: 3000, stepUnits: 5.333 });
+  for (let n = 1; n <= 1_000; n += 1) {
+    const { x, y, sequence } = own.step(1, 1, n * STEP_MS);
+    assert.deepEqual([x, y], [4000, 3000].map((side) => Math.round(Math.min(300 + (n * 5333) / 1000, side))), `step ${n}`);
+    own.acknowledge({ x, y, sequence }, n * STEP_MS + 1);
+  }
+  assert.deepEqual([own.x, own.y, own.corrections], [4000, 3000, 0]);
+  own.step(-1, 0, 2_000_000);
+  assert.equal(own.x, 3994.667);
+});
+
+test('changed rules apply from now on, to the own player and to the others', () => {
+  const world = entered([entry(1001, 100, 100)]);
+  world.receive({ type: 'movement', id: 1001, dx: 1, dy: 0 }, 0);
+  world.obey({ ...DEFAULT_RULES, width: 4000, stepUnits: 8, attackMs: 3000 }, 500);
+  near(world.remotes.get(1001).drawn(1_000), { x: 100 + 48 + 96, y: 100 });
+  near(world.remotes.get(1001).drawn(60_000), { x: 4000, y: 100 });
+  assert.equal(world.own.step(0, 1, 1_000).y, 308);
+  world.receive({ type: 'attack', id: 1001, x: 120, y: 100 }, 2_000);
+  assert.deepEqual([4_999, 5_000].map((now) => world.remotes.get(1001).state(now)), ['attacking', 'idle']);
+  world.receive({ type: 'joined', player: entry(1002, 0, 0) }, 6_000);
+  world.receive({ type: 'movement', id: 1002, dx: 1, dy: 0 }, 6_000);
+  near(world.remotes.get(1002).drawn(7_000), { x: 192, y: 0 });
+});
+
+test('the ping is the median of the last ten seconds', () => {
+  assert.deepEqual([[], [7], [9, 1], [5, 100, 1]].map(median), [undefined, 7, 5, 5]);
+  const { own } = entered();
+  assert.equal(own.pingMs, undefined);
+  const ping = (now, ms) => own.acknowledge({ ...own.step(0, 0, now), x: 300, y: 300 }, now + ms);
+  for (const [n, ms] of [20, 400, 22, 21, 24].entries()) ping(n * 100, ms);
+  assert.equal(own.pingMs, 22, 'one slow ack does not count');
+  ping(12_000, 90);
+  assert.equal(own.pingMs, 90, 'earlier acks are too old');
 });
 
 test('other players move along their vector until the next one', () => {

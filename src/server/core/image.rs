@@ -276,7 +276,7 @@ pub fn resume<S: System>(
     image.bodies.restore(&mut connections)?;
     let reload = Reload::new(config.clone());
     config.max_connections = capacity.players;
-    let mut site = Site::new(assets, config.admin_addr.is_some(), image.clock.now_ns());
+    let mut site = Site::new(assets, &config, image.clock.now_ns());
     (site.queue, site.budget) = (image.http_queue, image.http_budget);
     let tick_counter = TickCounter::default();
     let mut core = Core {

@@ -195,7 +195,7 @@ impl<S: System> Core<S> {
             connections: Connections::new(),
             replies: Replies::default(),
             gate,
-            site: Site::new(assets, config.admin_addr.is_some(), now_ns),
+            site: Site::new(assets, &config, now_ns),
             sessions: PlayerSessions { store: sessions, pending: PendingReconnects::default() },
             accounts: Accounts::default(),
             cluster,

@@ -2,12 +2,15 @@
 //!
 //! Each page has its own path. Its files are below that path, in a folder named after the hash of their
 //! content, so that browsers may cache them forever: another version has another folder. Pages use relative
-//! URLs only, since a proxy may serve them below a path prefix that it strips.
+//! URLs only, since a proxy may serve them below a path prefix that it strips. The rules of the world, which the game page
+//! obeys, depend on the configuration and have a path of their own.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::http::REVALIDATE;
+use crate::config::Config;
+use crate::limits::CLIENT_STEPS_PER_S;
 use crate::server::core::assets::Asset;
 
 /// The policy of the built-in pages: they run the scripts and styles beside them, and connect to this server.
@@ -23,6 +26,8 @@ const IMMUTABLE: (&str, &str) = ("Cache-Control", "public, max-age=31536000, imm
 
 pub(super) const PLAY: &str = "/play";
 pub(super) const DASHBOARD: &str = "/dashboard";
+/// Path of the rules of the world. Browsers revalidate it, so that a restart with other settings leaves no stale rules.
+pub(super) const RULES: &str = "/play/rules.json";
 
 /// Placeholder for the folder of a page's files.
 const BASE: &str = "{{base}}";
@@ -35,9 +40,9 @@ macro_rules! files {
 
 const PLAY_PAGE: &str = include_str!("../../../web/play.html");
 const DASHBOARD_PAGE: &str = include_str!("../../../web/dashboard.html");
-const PLAY_FILES: [(&str, &str); 10] = files![
-    "play.css", "play.js", "bots.js", "connection.js", "input.js", "population.js", "protocol.js",
-    "scene.js", "sprites.js", "world.js",
+const PLAY_FILES: [(&str, &str); 13] = files![
+    "play.css", "play.js", "bots.js", "connection.js", "effects.js", "input.js", "panels.js",
+    "population.js", "protocol.js", "rules.js", "scene.js", "sprites.js", "world.js",
 ];
 const DASHBOARD_FILES: [(&str, &str); 3] = files!["dashboard.css", "dashboard.js", "history.js"];
 
@@ -56,6 +61,16 @@ pub struct Page {
 }
 
 impl Page {
+    /// Returns the rules of the world as JSON, with the names of their settings. The game's messages don't contain them.
+    pub fn rules(config: &Config) -> Self {
+        let rules = format!(
+            "{{\"world_width\":{},\"world_height\":{},\"player_speed\":{},\"steps_per_s\":{CLIENT_STEPS_PER_S},\
+             \"attack_duration_ms\":{}}}",
+            config.world_width, config.world_height, config.player_speed, config.attack_duration_ms,
+        );
+        Self { asset: Asset::new(RULES, rules.into_bytes().into()), is_file: false }
+    }
+
     /// Returns the headers for a page, in addition to those of every static file.
     pub fn headers(&self) -> [(&'static str, &'static str); 3] {
         [POLICY, REFERRER, if self.is_file { IMMUTABLE } else { REVALIDATE }]

@@ -1,7 +1,8 @@
 //! Routes: the built-in paths of each listener, and the files of `STATIC_DIR` that they shadow.
 
 use super::Core;
-use super::pages::{DASHBOARD, PLAY, Page, Pages, is_dashboard_path};
+use super::pages::{DASHBOARD, PLAY, Page, RULES, is_dashboard_path};
+use super::site::Site;
 use super::system::Listener;
 use super::system::System;
 use super::table::Token;
@@ -20,23 +21,26 @@ fn serves_admin(config: &Config, listener: Listener) -> bool {
 pub(super) fn is_builtin(config: &Config, listener: Listener, path: &str) -> bool {
     match path {
         "/health" => true,
-        "/ws" | PLAY => listener == Listener::Public,
+        "/ws" | PLAY | RULES => listener == Listener::Public,
         _ => (METRICS.contains(&path) || path == DASHBOARD) && serves_admin(config, listener),
     }
 }
 
 /// Returns the built-in page or page file at a path.
 pub(super) fn page_at<'a>(
-    pages: &'a Pages,
+    site: &'a Site,
     config: &Config,
     listener: Listener,
     path: &str,
 ) -> Option<&'a Page> {
+    if path == RULES {
+        return (listener == Listener::Public).then_some(&site.rules);
+    }
     let is_here = match listener {
         Listener::Public => serves_admin(config, listener) || !is_dashboard_path(path),
         Listener::Admin => is_dashboard_path(path),
     };
-    if is_here { pages.lookup(path, config.static_dir.is_none()) } else { None }
+    if is_here { site.pages.lookup(path, config.static_dir.is_none()) } else { None }
 }
 
 /// Returns the static file at a path. The admin listener serves none.
@@ -59,7 +63,7 @@ pub(super) fn listener_of<S: System>(core: &Core<S>, token: Token) -> Listener {
 
 /// Logs, in one line, the static files that are shadowed by built-in paths.
 pub fn log_shadowed_files(config: &Config, assets: &Assets) {
-    let own = ["/health", "/ws", PLAY, DASHBOARD].into_iter().chain(METRICS);
+    let own = ["/health", "/ws", PLAY, RULES, DASHBOARD].into_iter().chain(METRICS);
     let shadowed =
         shadowed_files(own.filter(|address| is_builtin(config, Listener::Public, address)), assets);
     if !shadowed.is_empty() {

@@ -8,7 +8,7 @@ use super::http::{NO_SNIFF, NO_STORE, REVALIDATE, RequestOutcome, allow, keep_al
 use super::http_budget::HttpBudget;
 use super::http_queue::HttpQueue;
 use super::metrics_cache::MetricsCache;
-use super::pages::Pages;
+use super::pages::{Page, Pages};
 use super::routes::{file_at, is_builtin, page_at};
 use super::system::{Listener, System};
 use super::table::Token;
@@ -23,6 +23,8 @@ use crate::wire::http::{Method, Request, Response, Selection, Status, Validators
 pub(super) struct Site {
     pub assets: Arc<Assets>,
     pub pages: &'static Pages,
+    /// The rules of the world, for the game page.
+    pub rules: Page,
     pub metrics_cache: MetricsCache,
     /// Connections with HTTP work.
     pub queue: HttpQueue,
@@ -31,10 +33,11 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub fn new(assets: Assets, has_admin: bool, now_ns: u64) -> Self {
+    pub fn new(assets: Assets, config: &Config, now_ns: u64) -> Self {
         Self {
             assets: Arc::new(assets),
-            pages: Pages::shared(!has_admin),
+            pages: Pages::shared(config.admin_addr.is_none()),
+            rules: Page::rules(config),
             metrics_cache: MetricsCache::default(),
             queue: HttpQueue::default(),
             budget: HttpBudget::new(now_ns),
@@ -71,7 +74,7 @@ pub(super) fn answer_file<S: System>(core: &mut Core<S>, token: Token, request: 
         return answer_moved(core, token, request, &format!("../{name}"));
     }
     let listener = routes::listener_of(core, token);
-    let page = page_at(core.site.pages, &core.config, listener, path);
+    let page = page_at(&core.site, &core.config, listener, path);
     let file = || file_at(&core.site.assets, listener, path);
     let Some(asset) = page.map(|page| &page.asset).or_else(file) else {
         return answer_no_file(core, token, request, listener);
@@ -178,7 +181,7 @@ pub(super) fn answer_options<S: System>(
     let listener = routes::listener_of(core, token);
     let is_here = path == "*"
         || is_builtin(&core.config, listener, path)
-        || page_at(core.site.pages, &core.config, listener, path).is_some()
+        || page_at(&core.site, &core.config, listener, path).is_some()
         || file_at(&core.site.assets, listener, path).is_some()
         || (listener == Listener::Public && core.site.assets.is_folder(path));
     if is_here {

@@ -96,7 +96,7 @@ fn status(place: &Place, path: &str) -> String {
 
 /// Asserts one connection per forwarded address, and that admin resources are hidden.
 fn assert_game_over_tls(place: &Place) {
-    for path in ["/health", "/play"] {
+    for path in ["/health", "/play", "/play/rules.json"] {
         assert_eq!(status(place, path), "200", "{path}");
     }
     for path in ["/metrics", "/metrics/", "/metrics/prometheus", "/dashboard", "/dashboard/"] {

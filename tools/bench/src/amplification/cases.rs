@@ -136,6 +136,7 @@ pub fn requests(authority: &str, etag: &str) -> Vec<Case> {
         kept("GET /", get("/", "")),
         kept("GET /, answered with 304", get("/", &format!("If-None-Match: {etag}\r\n"))),
         kept("GET /play", get("/play", "")),
+        kept("GET /play/rules.json", get("/play/rules.json", "")),
         kept("GET /dashboard", get("/dashboard", "")),
         kept("GET /health", get("/health", "")),
         kept("GET /metrics as JSON", get("/metrics", "")),

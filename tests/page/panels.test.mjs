@@ -1,0 +1,118 @@
+// What the game page shows beside the players: hint, bots, own name, attacks.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { browse, own, serve, shown, TOGETHER, until } from './stage.mjs';
+
+test('the hint of the keys fades after the join, and at once when the help opens', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  for (const [reducedMotion, duration] of [['no-preference', '1.5s'], ['reduce', '0s']]) {
+    const page = await open(server.url, { reducedMotion }, (context) => context.clock.install());
+    const hint = page.locator('#hint');
+    await own(page);
+    assert.match(await hint.innerText(), /W A S D or arrow keys: walk\s+Space or click: attack/);
+    await page.clock.fastForward(4_000);
+    assert.equal(await hint.getAttribute('class'), null);
+    await page.clock.fastForward(4_000);
+    assert.equal(await hint.getAttribute('class'), 'fading');
+    assert.equal(await hint.evaluate((hint) => getComputedStyle(hint).transitionDuration), duration);
+    await until('the end of the fading', () => hint.evaluate((hint) => Number(getComputedStyle(hint).opacity) === 0));
+    await page.clock.fastForward(2_000);
+    assert.equal(await hint.isVisible(), false);
+    await page.close();
+  }
+  const phone = await open(server.url, { hasTouch: true, isMobile: true, viewport: { width: 390, height: 780 } });
+  assert.equal((await phone.locator('#hint').innerText()).trim(), 'Drag to walk, tap to attack');
+  await phone.getByRole('button', { name: 'Help' }).tap();
+  assert.equal(await phone.locator('#hint').isVisible(), false);
+  assert.deepEqual(complaints, []);
+});
+
+/** Returns the texts that the next frame draws on the scene, in order. Names are canvases with their text. */
+const namesDrawn = (page) =>
+  page.evaluate(async () => {
+    const { drawImage, fillText } = CanvasRenderingContext2D.prototype;
+    const names = [];
+    CanvasRenderingContext2D.prototype.drawImage = function (picture, ...where) {
+      if (picture.nameOfPlayer) names.push(picture.nameOfPlayer);
+      return drawImage.call(this, picture, ...where);
+    };
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+      this.canvas.nameOfPlayer = text;
+      return fillText.call(this, text, ...where);
+    };
+    // Another size makes the scene draw all names again.
+    const scene = document.getElementById('scene');
+    scene.style.width = `${scene.clientWidth * 2}px`;
+    for (let n = 0; n < 5; n += 1) await new Promise((resolve) => requestAnimationFrame(resolve));
+    names.length = 0;
+    await new Promise((resolve) => requestAnimationFrame(resolve));
+    Object.assign(CanvasRenderingContext2D.prototype, { drawImage, fillText });
+    return names;
+  });
+
+test('a button adds 50 bots, and the own name is drawn over all others', async (t) => {
+  const server = await serve(t, TOGETHER);
+  const { open, complaints } = await browse(t);
+  const page = await open(server.url);
+  const { id } = await own(page);
+  const bots = page.locator('#bots');
+  assert.equal(await bots.isVisible(), false);
+  const button = page.getByRole('button', { name: 'Add 50 bots' });
+  await button.click();
+  await page.keyboard.press('Space');
+  await until('an attack: the space bar does not press the button again', async () => (await own(page)).state === 'attacking');
+  await until('50 bots', async () => (await bots.innerText()) === '50' && (await shown(page)) === 50);
+  const names = await namesDrawn(page);
+  assert.equal(names.length, 51);
+  assert.equal(names.at(-1), `You (${id})`);
+  const { players } = await (await fetch(`${server.url}/health`)).json();
+  assert.equal(players, 51);
+  // The bots of the address count toward the same limit.
+  const full = await open(`${server.url}/play?bots=200`);
+  assert.equal(await until('a disabled button', () => full.getByRole('button', { name: 'Add 50 bots' }).isDisabled()), true);
+  assert.deepEqual(complaints, []);
+});
+
+/** Returns the largest number of pixels in the color of an attack's effect over some frames. */
+const brightest = (page, frames) =>
+  page.evaluate(async (frames) => {
+    const scene = document.getElementById('scene');
+    const context = scene.getContext('2d');
+    let most = 0;
+    for (let n = 0; n < frames; n += 1) {
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      const { data } = context.getImageData(0, 0, scene.width, scene.height);
+      let count = 0;
+      for (let at = 0; at < data.length; at += 4) {
+        const [red, green, blue] = [data[at], data[at + 1], data[at + 2]];
+        if (red >= 150 && red > green && green > blue && red - blue < 60 && red - blue > 15) count += 1;
+      }
+      most = Math.max(most, count);
+    }
+    return most;
+  }, frames);
+
+test('an attack is visible to the attacker and to others, also with reduced motion', async (t) => {
+  const server = await serve(t, { ...TOGETHER, ATTACK_DURATION_MS: '1500' });
+  const { open, complaints } = await browse(t);
+  const small = { viewport: { width: 400, height: 300 } };
+  const anna = await open(server.url, small);
+  const { id } = await own(anna);
+  const before = await brightest(anna, 3);
+  const here = brightest(anna, 20);
+  await anna.keyboard.press('Space');
+  assert.ok((await here) > before + 60, `${await here} pixels, ${before} before`);
+
+  const bert = await open(server.url, { ...small, reducedMotion: 'reduce' });
+  const sees = ([id, state]) => globalThis.pixiGame?.others().some((player) => player.id === id && player.state === state);
+  await bert.waitForFunction(sees, [id, 'idle']);
+  const still = await brightest(bert, 3);
+  await anna.keyboard.press('Space');
+  await bert.waitForFunction(sees, [id, 'attacking']);
+  const there = await brightest(bert, 3);
+  assert.ok(there > still + 60, `${there} pixels, ${still} before`);
+  assert.deepEqual(complaints, []);
+});

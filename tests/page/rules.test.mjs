@@ -1,0 +1,104 @@
+// The game page obeys the rules of its server: size of the world, speed, duration of attacks.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { decodeClient, decodeServer } from '../../web/protocol.js';
+import { askRules, DEFAULT_RULES } from '../../web/rules.js';
+import { browse, own, serve, until } from './stage.mjs';
+
+/** The lower right part of a wide world. */
+const FAR = {
+  WORLD_WIDTH: '4000', WORLD_HEIGHT: '3000', ATTACK_DURATION_MS: '400',
+  SPAWN_MIN_X: '3700', SPAWN_MAX_X: '3701', SPAWN_MIN_Y: '2600', SPAWN_MAX_Y: '2601',
+};
+
+/** Collects the MOVEs that the pages of a context send, and their acks. */
+function listen(context) {
+  const said = { moves: [], acks: [] };
+  const keep = (into, decode, type) => ({ payload }) => {
+    const message = decode(payload);
+    if (message.type === type) into.push(message);
+  };
+  context.on('page', (page) =>
+    page.on('websocket', (socket) => {
+      socket.on('framesent', keep(said.moves, decodeClient, 'move'));
+      socket.on('framereceived', keep(said.acks, decodeServer, 'ack'));
+    }),
+  );
+  return said;
+}
+
+for (const speed of ['8', '5.333']) {
+  test(`at PLAYER_SPEED=${speed} a page walks to the corner of a wide world, and the server agrees with each step`, async (t) => {
+    const server = await serve(t, { ...FAR, PLAYER_SPEED: speed });
+    const { open, complaints } = await browse(t);
+    let said;
+    const page = await open(server.url, {}, (context) => (said = listen(context)));
+    await own(page);
+    await page.keyboard.down('d');
+    await page.keyboard.down('s');
+    await until('the corner', async () => {
+      const { x, y } = await own(page);
+      return x === 4000 && y === 3000;
+    });
+    await page.keyboard.up('d');
+    await page.keyboard.up('s');
+    const isAnswered = ({ moves, acks }) => moves.length > 0 && moves.at(-1).dx === 0 && acks.length === moves.length;
+    await until('the acks', () => isAnswered(said));
+    // Keys are pressed one after the other, so each axis has its own number of steps.
+    for (const [axis, part, from, side] of [['x', 'dx', 3700, 4000], ['y', 'dy', 2600, 3000]]) {
+      let exact = from;
+      for (const move of said.moves) {
+        exact = Math.min(exact + move[part] * Number(speed), side);
+        assert.ok(Math.abs(move[axis] - exact) <= 0.5 + 1e-6, `${axis}: ${move[axis]} claimed, ${exact} walked`);
+      }
+    }
+    const places = (messages) => messages.map(({ sequence, x, y }) => [sequence, x, y]);
+    assert.deepEqual(places(said.acks), places(said.moves));
+    assert.equal(await page.evaluate(() => globalThis.pixiGame.corrections()), 0);
+    assert.deepEqual(complaints, []);
+  });
+}
+
+test('the page has the rules of the server, and the defaults of both are the same', async (t) => {
+  const [usual, other] = [await serve(t), await serve(t, { ...FAR, PLAYER_SPEED: '50' })];
+  const rulesOf = (server) => askRules((path, options) => fetch(`${server.url}/${path}`, options));
+  assert.deepEqual(await rulesOf(usual), DEFAULT_RULES);
+  const { open, complaints } = await browse(t);
+  for (const server of [usual, other]) {
+    const page = await open(server.url);
+    const expected = await rulesOf(server);
+    await until('the rules', async () => {
+      const rules = await page.evaluate(() => globalThis.pixiGame?.rules());
+      return rules?.width === expected.width && rules.stepUnits === expected.stepUnits;
+    });
+    assert.deepEqual(await page.evaluate(() => globalThis.pixiGame.rules()), expected);
+    assert.equal(await page.locator('#rules').isVisible(), false);
+    await page.close();
+  }
+  assert.deepEqual(complaints, []);
+});
+
+test('a page that can not read the rules says so and assumes the defaults, until it can', async (t) => {
+  const server = await serve(t, { WORLD_WIDTH: '4000' });
+  const { open } = await browse(t);
+  let isBlocked = true;
+  const page = await open(server.url, {}, async (context) => {
+    await context.clock.install();
+    await context.route('**/rules.json', (route) => (isBlocked ? route.fulfill({ status: 404 }) : route.continue()));
+  });
+  const before = await own(page);
+  const notice = page.locator('#rules');
+  await until('the notice', () => notice.isVisible());
+  const expected = /can't be read \(status 404\).*2,000 by 2,000 units, and steps of 4 units/;
+  assert.match(await notice.innerText(), expected);
+  assert.equal(await notice.getAttribute('role'), 'status');
+  await page.keyboard.down('s');
+  await until('the player to walk', async () => (await own(page)).y > before.y + 20);
+  await page.keyboard.up('s');
+  isBlocked = false;
+  await page.clock.fastForward(5_000);
+  await until('the rules', async () => !(await notice.isVisible()));
+  assert.equal((await page.evaluate(() => globalThis.pixiGame.rules())).width, 4000);
+});

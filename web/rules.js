@@ -1,0 +1,96 @@
+/**
+ * The rules of the world. They are settings of the server, and the game's messages don't contain them.
+ *
+ * @module rules
+ */
+
+/**
+ * @typedef {object} Rules
+ * @property {number} width Width of the world, in units.
+ * @property {number} height Height of the world, in units.
+ * @property {number} stepUnits Units that a step covers along each axis, with up to three decimals.
+ * @property {number} stepMs Duration of a step of a walking player, in milliseconds.
+ * @property {number} attackMs Duration of an attack, in milliseconds.
+ */
+
+/** The rules of a server with default settings. @type {Readonly<Rules>} */
+export const DEFAULT_RULES = Object.freeze({ width: 2000, height: 2000, stepUnits: 4, stepMs: 1000 / 24, attackMs: 1000 });
+
+/** Timeout of a request, in milliseconds. */
+const PATIENCE_MS = 5_000;
+
+/**
+ * Time between two requests of one connection, in milliseconds: after an answer, since another process may take over the server
+ * with other settings, and after a failure.
+ */
+const ASK_MS = 30_000;
+const RETRY_MS = 5_000;
+
+/**
+ * Requests the rules from the server of this page.
+ * @param {typeof fetch} ask
+ * @returns {Promise<Rules>}
+ */
+export async function askRules(ask = fetch) {
+  const answer = await ask('play/rules.json', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const json = await answer.json();
+  const read = (/** @type {string} */ name) => {
+    const value = json?.[name];
+    if (!(Number.isFinite(value) && value > 0)) throw new TypeError(`${name} is ${JSON.stringify(value)}`);
+    return value;
+  };
+  return {
+    width: read('world_width'),
+    height: read('world_height'),
+    stepUnits: read('player_speed'),
+    stepMs: 1000 / read('steps_per_s'),
+    attackMs: read('attack_duration_ms'),
+  };
+}
+
+/** The rules as the server last reported them; the defaults before. */
+export class Rulebook {
+  /** @type {Readonly<Rules>} */
+  rules = DEFAULT_RULES;
+  /** Whether the first request of this connection has ended. */
+  isSettled = false;
+  /** Number of the last request; an answer to an earlier one is dropped. */
+  #request = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {(failure: Error | undefined) => void} onEnd Called after each request; with an error, the rules are as before.
+   * @param {() => Promise<Rules>} ask
+   */
+  constructor(onEnd, ask = () => askRules()) {
+    this.onEnd = onEnd;
+    this.ask = ask;
+  }
+
+  /** Follows the rules of a new connection. */
+  begin() {
+    this.isSettled = false;
+    return this.#follow();
+  }
+
+  /** Sends no more requests. */
+  end() {
+    this.#request += 1;
+    clearTimeout(this.#timer);
+  }
+
+  async #follow() {
+    this.end();
+    const request = this.#request;
+    /** @type {Error | undefined} */
+    let failure;
+    const rules = await this.ask().catch((/** @type {Error} */ error) => void (failure = error));
+    if (request !== this.#request) return;
+    if (rules) this.rules = rules;
+    this.isSettled = true;
+    this.onEnd(failure);
+    this.#timer = setTimeout(() => this.#follow(), failure ? RETRY_MS : ASK_MS);
+  }
+}
