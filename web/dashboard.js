@@ -4,7 +4,8 @@
  * @module dashboard
  */
 
-import { allNodes, History, judge, SECONDS_KEPT, short } from './history.js';
+import { Chart } from './chart.js';
+import { allNodes, duration, History, judge, short } from './history.js';
 
 /** @import { Metrics, Sample } from './history.js' */
 
@@ -12,9 +13,6 @@ const ASK_MS = 1_000;
 
 /** Timeout of a request, in milliseconds. */
 const PATIENCE_MS = 3_000;
-
-/** Shortest time range of the charts, in seconds. */
-const SECONDS_SHOWN_MIN = 60;
 
 /**
  * @typedef {object} Figure
@@ -63,10 +61,12 @@ const FIGURES = [
     judge: ({ cluster }) => (cluster?.isUp ? 'good' : 'warn'),
   },
   { name: 'their players', text: ({ cluster }) => cluster?.ghosts.toLocaleString('en'), isOfOne: true },
+  { name: 'uptime', text: (now) => duration(now.uptimeS), isOfOne: true },
+  { name: 'version', text: (now) => now.version },
 ];
 
 /**
- * @typedef {object} Chart
+ * @typedef {object} Description
  * @property {string} title
  * @property {string} unit
  * @property {[name: string, of: (sample: Sample) => number, isOfOne?: boolean][]} lines One or two; with `isOfOne`, known of the
@@ -76,7 +76,7 @@ const FIGURES = [
  * @property {boolean} [isOfOne] Known of the answering node only.
  */
 
-/** @type {Chart[]} */
+/** @type {Description[]} */
 const CHARTS = [
   {
     title: 'Tick duration',
@@ -112,7 +112,7 @@ let view = 'all';
 /** Whether the figures are those of all nodes. */
 const isOfAll = () => view === 'all' && histories.all.latest !== undefined;
 
-/** Whether the shown nodes tell the values of a line. @param {Chart['lines'][number]} line */
+/** Whether the shown nodes tell the values of a line. @param {Description['lines'][number]} line */
 const isKnown = ([, , isOfOne]) => !(isOfOne && isOfAll());
 
 const shownHistory = () => (isOfAll() ? histories.all : histories.this);
@@ -121,6 +121,7 @@ const shownHistory = () => (isOfAll() ? histories.all : histories.this);
 const COLUMNS = [
   ['node', ({ node, is_this: isThis }) => (isThis ? `${node} (answers)` : node)],
   ['state', ({ state }) => state],
+  ['uptime', (node) => duration(node.uptime_seconds)],
   ['players', ({ players }) => players.toLocaleString('en')],
   ['ticks/s', (node) => node.tick_rate_hz.toFixed(1)],
   ['tick, p99', (node) => `${(node.tick_p99_ns / 1e6).toFixed(2)} ms`],
@@ -154,74 +155,19 @@ const boxes = FIGURES.map((figure) => {
   return add('dd', box, '-');
 });
 
-const canvases = CHARTS.map((chart) => {
+/** Time of the cursor in all charts, in milliseconds of the page's clock. @type {number | undefined} */
+let cursorAt;
+
+const charts = CHARTS.map(({ title, lines }) => {
   const section = add('section', /** @type {HTMLElement} */ (document.getElementById('charts')));
-  add('h2', section, chart.title);
+  add('h2', section, title);
   const legend = add('p', section);
-  for (const [name] of chart.lines) add('span', legend, name);
-  const canvas = /** @type {HTMLCanvasElement} */ (add('canvas', section));
-  canvas.setAttribute('role', 'img');
-  return canvas;
-});
-
-/**
- * Draws one chart up to the present.
- * @param {Chart} chart
- * @param {HTMLCanvasElement} canvas
- * @param {number} now
- */
-function draw(chart, canvas, now) {
-  const style = getComputedStyle(canvas);
-  const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
-  const ratio = devicePixelRatio || 1;
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
-  context.scale(ratio, ratio);
-  const { samples } = shownHistory();
-  const lines = chart.lines.filter(isKnown);
-  const values = lines.map(([, of]) => samples.map(of));
-  const last = samples.at(-1);
-  const mark = last && chart.mark?.(last);
-  const highest = Math.max(mark?.at ?? 0, ...values.flat(), 1e-9) * 1.1;
-  const y = (/** @type {number} */ value) => height - 14 - (value / highest) * (height - 22);
-  const kept = (now - (samples[0]?.at ?? now)) / 1000;
-  const span = Math.min(Math.max(kept, SECONDS_SHOWN_MIN), SECONDS_KEPT);
-  const x = (/** @type {number} */ at) => width - ((now - at) / 1000 / span) * width;
-
-  context.font = '11px system-ui, sans-serif';
-  context.fillStyle = colour('dim');
-  context.strokeStyle = colour('line');
-  context.beginPath();
-  context.moveTo(0, y(0));
-  context.lineTo(width, y(0));
-  context.stroke();
-  context.fillText(span < 120 ? `${Math.round(span)} s ago` : `${Math.round(span / 60)} min ago`, 0, height - 2);
-  context.textAlign = 'right';
-  context.fillText('now', width, height - 2);
-  if (mark) {
-    context.strokeStyle = context.fillStyle = colour('bad');
-    context.setLineDash([4, 4]);
-    context.beginPath();
-    context.moveTo(0, y(mark.at));
-    context.lineTo(width, y(mark.at));
-    context.stroke();
-    context.setLineDash([]);
-    context.fillText(mark.name, width, y(mark.at) - 3);
-  }
-  values.forEach((line, n) => {
-    context.strokeStyle = colour(n === 0 ? 'first' : 'second');
-    context.lineWidth = 1.5;
-    context.beginPath();
-    line.forEach((value, i) => context.lineTo(x(samples[i].at), y(value)));
-    context.stroke();
+  const names = lines.map(([name]) => add('span', legend, name));
+  return new Chart(/** @type {HTMLCanvasElement} */ (add('canvas', section)), names, (at) => {
+    cursorAt = at;
+    show();
   });
-  const text = lines.map(([name], n) => `${name} ${short(values[n].at(-1) ?? 0, chart.unit)}`).join(', ');
-  context.textAlign = 'left';
-  context.fillStyle = colour('ink');
-  context.fillText(text, 2, 10);
-  canvas.setAttribute('aria-label', `${chart.title}: ${text}`);
-}
+});
 
 /** @param {Metrics[]} nodes */
 function showNodes(nodes) {
@@ -237,7 +183,7 @@ function showNodes(nodes) {
 }
 
 function show() {
-  const { latest } = shownHistory();
+  const { latest, samples } = shownHistory();
   nodesPlace.hidden = !isOfAll();
   if (document.hidden || !latest) return;
   FIGURES.forEach((figure, n) => {
@@ -246,13 +192,15 @@ function show() {
     boxes[n].textContent = text ?? '';
     boxes[n].className = figure.judge?.(latest) ?? '';
   });
-  CHARTS.forEach((chart, n) => {
-    const isHidden = (chart.isOfCluster && !latest.cluster) || Boolean(chart.isOfOne && isOfAll());
-    /** @type {HTMLElement} */ (canvases[n].parentElement).hidden = isHidden;
+  CHARTS.forEach((description, n) => {
+    const { canvas, legend } = charts[n];
+    const isHidden = (description.isOfCluster && !latest.cluster) || Boolean(description.isOfOne && isOfAll());
+    /** @type {HTMLElement} */ (canvas.parentElement).hidden = isHidden;
     if (isHidden) return;
-    const legend = /** @type {NodeListOf<HTMLElement>} */ (canvases[n].parentElement?.querySelectorAll('p span'));
-    chart.lines.forEach((line, at) => { legend[at].hidden = !isKnown(line); });
-    draw(chart, canvases[n], latest.at);
+    description.lines.forEach((line, at) => { legend[at].hidden = !isKnown(line); });
+    const lines = description.lines.filter(isKnown).map(([name, of]) => /** @type {[string, typeof of]} */ ([name, of]));
+    const { title, unit, mark } = description;
+    charts[n].draw({ title, unit, lines, samples, mark: mark?.(latest), cursorAt }, latest.at);
   });
 }
 

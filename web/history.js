@@ -35,6 +35,8 @@ export const SECONDS_KEPT = 600;
  * @property {number} governorMax The highest level.
  * @property {number} flushMs
  * @property {number} returned Players that reconnected at their positions.
+ * @property {number} uptimeS Seconds since the start of the server.
+ * @property {string} [version] Version of the server.
  * @property {Cluster} [cluster] Present if the server belongs to a cluster.
  */
 
@@ -114,6 +116,8 @@ export function sample(metrics, at, before) {
     governorMax: metrics.governor_level_max,
     flushMs: metrics.flush_interval_ms,
     returned: perS((of) => of.resumes.hit + of.resumes.taken_over),
+    uptimeS: metrics.uptime_seconds,
+    version: metrics.build_info?.version,
     cluster: metrics.cluster && {
       isUp: metrics.cluster.up === 1,
       peers: metrics.cluster.peers,
@@ -167,6 +171,28 @@ export function short(value, unit = '') {
   }
   const isWhole = value >= 100 || Number.isInteger(value);
   return `${isWhole ? Math.round(value).toLocaleString('en') : value.toPrecision(2)} ${unit}`.trimEnd();
+}
+
+/**
+ * Units of a duration, with their seconds.
+ * @type {[string, number][]}
+ */
+const DURATIONS = [['d', 86_400], ['h', 3_600], ['min', 60], ['s', 1]];
+
+/**
+ * Formats a duration by its two largest units: 3 d 4 h, or 7 min 0 s.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  const first = DURATIONS.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return '0 s';
+  let rest = Math.floor(seconds);
+  const parts = DURATIONS.slice(first, first + 2).map(([unit, size]) => {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    return `${count} ${unit}`;
+  });
+  return parts.join(' ');
 }
 
 /**

@@ -1,4 +1,4 @@
-// What the game page shows beside the players: hint, bots, own name, attacks.
+// What the pages show beside the players: hint, bots, own name, attacks; values and cursor of the dashboard.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -114,5 +114,65 @@ test('an attack is visible to the attacker and to others, also with reduced moti
   await bert.waitForFunction(sees, [id, 'attacking']);
   const there = await brightest(bert, 3);
   assert.ok(there > still + 60, `${there} pixels, ${still} before`);
+  assert.deepEqual(complaints, []);
+});
+
+test('the dashboard has values on its axes and at the cursor, the version and the uptime', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  const page = await open(`${server.url}/dashboard`, { hasTouch: true }, (context) =>
+    context.addInitScript(() => {
+      const { fillText } = CanvasRenderingContext2D.prototype;
+      globalThis.drawnTexts = new Map();
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+        const texts = globalThis.drawnTexts;
+        texts.set(this.canvas, [...(texts.get(this.canvas) ?? []).slice(-20), text]);
+        return fillText.call(this, text, ...where);
+      };
+    }),
+  );
+  const figures = page.locator('#figures');
+  await until('a sample without players', async () => /players\s+0\s/.test(await figures.innerText()));
+  const { build_info: build } = await (await fetch(`${server.url}/metrics`)).json();
+  assert.match(await figures.innerText(), /uptime\s+\d+ s\s/);
+  assert.ok((await figures.innerText()).includes(`version\n${build.version}`), await figures.innerText());
+
+  const player = await open(server.url);
+  await own(player);
+  await until('a sample with a player', async () => /players\s+1\s/.test(await figures.innerText()));
+  await page.bringToFront();
+  const chart = page.getByRole('slider', { name: /^Players:/ });
+  const legend = page.locator('section', { hasText: /^Players/ }).locator('span');
+  const value = () => chart.getAttribute('aria-valuetext');
+  const texts = (slider) => slider.evaluate((canvas) => globalThis.drawnTexts.get(canvas));
+  assert.equal(await legend.innerText(), 'players 1');
+  assert.deepEqual((await texts(chart)).slice(-4, -2), ['0', '1'], 'whole players on the axis');
+  const ticks = await texts(page.getByRole('slider', { name: /^Tick duration:/ }));
+  assert.ok(new Set(ticks.filter((text) => /^[\d.]+ ms$/.test(text))).size >= 4, JSON.stringify(ticks));
+
+  await chart.focus();
+  await page.keyboard.press('Home');
+  assert.match(await value(), /^\d+ s ago: players 0$/);
+  assert.equal(await legend.innerText(), 'players 0');
+  assert.match((await texts(chart)).at(-1), /^\d+ s ago$/);
+  await page.keyboard.press('End');
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await legend.innerText(), 'players 1');
+  await page.keyboard.press('Home');
+  await page.keyboard.press('Escape');
+  assert.equal(await legend.innerText(), 'players 1');
+
+  const { x, y, width, height } = await chart.boundingBox();
+  const [left, right, middle] = [x + width / 3, x + width - 5, y + height / 2];
+  await page.mouse.move(left, middle);
+  assert.equal(await legend.innerText(), 'players 0');
+  await page.mouse.move(right, middle);
+  assert.equal(await legend.innerText(), 'players 1');
+  await page.mouse.move(left, middle);
+  await page.mouse.move(x + width / 2, y - 40);
+  assert.equal(await legend.innerText(), 'players 1', 'no cursor without the mouse');
+  await page.touchscreen.tap(left, middle);
+  assert.equal(await legend.innerText(), 'players 0');
   assert.deepEqual(complaints, []);
 });

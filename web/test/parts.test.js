@@ -3,7 +3,8 @@ import { test } from 'node:test';
 
 import { heading } from '../bots.js';
 import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
-import { allNodes, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
+import { axis, axisText, nearest } from '../chart.js';
+import { allNodes, duration, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
 import { askRules, DEFAULT_RULES, Rulebook } from '../rules.js';
@@ -220,6 +221,29 @@ test('numbers are shortened and rated', () => {
   assert.deepEqual(shortened, ['0', '7', '0.12', '1,234', '45.7 k', '2.50 M', '3.00 G']);
   assert.deepEqual([short(999, 'B/s'), short(45_678, 'B/s')], ['999 B/s', '45.7 kB/s']);
   assert.deepEqual([1, 2, 5].map((value) => judge(value, [2, 5])), ['good', 'warn', 'bad']);
+});
+
+test('the values on an axis are round and reach the highest one', () => {
+  assert.deepEqual(axis(16.67, false), [0, 5, 10, 15, 20]);
+  assert.deepEqual(axis(0.3, false).map((value) => axisText(value, 'ms')), ['0 ms', '0.1 ms', '0.2 ms', '0.3 ms']);
+  assert.deepEqual([axis(0, true), axis(2, true), axis(61, true)], [[0, 1], [0, 1, 2], [0, 20, 40, 60, 80]]);
+  assert.deepEqual(axis(41_000, false).map((value) => axisText(value, 'B/s')), ['0 B/s', '20 kB/s', '40 kB/s', '60 kB/s']);
+  assert.deepEqual([2_500_000, 10_000, 1_000].map((value) => axisText(value, '')), ['2.5 M', '10 k', '1,000']);
+  for (let highest = 1e-3; highest < 1e9; highest *= 1.7) {
+    const values = axis(highest, false);
+    assert.ok(values.length >= 3 && values.length <= 5 && values.at(-1) >= highest * (1 - 1e-9), `${highest}: ${values}`);
+  }
+});
+
+test('the cursor is at the nearest sample', () => {
+  const samples = [10, 20, 30].map((at) => ({ at }));
+  assert.deepEqual([-5, 14, 16, 30, 99].map((at) => nearest(samples, at)), [0, 0, 1, 2, 2]);
+  assert.equal(nearest([], 5), -1);
+});
+
+test('a duration has its two largest units', () => {
+  const texts = [0, 59, 60, 3_599, 7_200, 273_600].map(duration);
+  assert.deepEqual(texts, ['0 s', '59 s', '1 min 0 s', '59 min 59 s', '2 h 0 min', '3 d 4 h']);
 });
 
 test('the nodes of a world are added up, and no rate spans two nodes', () => {

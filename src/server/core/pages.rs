@@ -44,7 +44,7 @@ const PLAY_FILES: [(&str, &str); 13] = files![
     "play.css", "play.js", "bots.js", "connection.js", "effects.js", "input.js", "panels.js",
     "population.js", "protocol.js", "rules.js", "scene.js", "sprites.js", "world.js",
 ];
-const DASHBOARD_FILES: [(&str, &str); 3] = files!["dashboard.css", "dashboard.js", "history.js"];
+const DASHBOARD_FILES: [(&str, &str); 4] = files!["dashboard.css", "dashboard.js", "chart.js", "history.js"];
 
 /// All pages and their files, by path.
 #[derive(Debug)]
