@@ -40,6 +40,8 @@ fn with_proxy_listener(settings: Settings) -> Settings {
 /// Connects players through the balancer, stops one server, and checks where new players connect.
 fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
     wait_until("the balancer to reach the servers", || get(address, "/health").status == 200);
+    let paths = ["/play", "/play/rules.json", "/metrics", "/dashboard"];
+    assert_eq!(paths.map(|path| get(address, path).status), [200, 200, 404, 404]);
     let mut clients: Vec<Client> = (0..9).map(|_| Client::join_at(address)).collect();
     let spread: Vec<u64> = servers.iter().map(players).collect();
     assert_eq!(spread, [3, 3, 3]);
@@ -83,7 +85,6 @@ fn haproxy_spreads_players_and_avoids_a_draining_server() {
     replacements.extend(lines.into_iter().zip(addresses));
     let text = example("haproxy-cluster.cfg", &replacements);
     let proxy = Proxy::haproxy(place, &text);
-    assert_eq!(get(proxy.place.address, "/metrics").status, 404);
     assert_balanced(proxy.place.address, servers);
 }
 

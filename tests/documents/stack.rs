@@ -1,5 +1,6 @@
 //! The container stack without an engine: valid files of compose and `HAProxy`, existing mounts and flags.
 
+use std::fs;
 use std::process::Command;
 
 use serde_json::Value as Json;
@@ -16,6 +17,8 @@ fn the_compose_file_is_valid_and_its_mounts_exist() {
     let config = String::from_utf8_lossy(&output.stdout).into_owned();
     for expected in [
         "published: 9000\n      target: 8108",
+        // Metrics and dashboard for operators on this machine.
+        "127.0.0.1:9108:9108",
         "MAX_CONNECTIONS: ''\n",
         "net.core.somaxconn: '4096'",
         "soft: 32768",
@@ -44,8 +47,33 @@ fn the_compose_file_of_the_cluster_is_valid_and_uses_existing_settings() {
         assert!(config.contains(&format!("NODE_NAME: {name}\n")), "{name}: {config}");
         assert!(config.contains(&format!(": {name}:8108\n")), "{name}: {config}");
     }
+    // Metrics and dashboard of each server: on loopback, beside the port of the players.
+    let ports: Vec<_> = (9108..=9110).map(|port| format!("127.0.0.1:{port}:9108")).collect();
+    assert!(ports.iter().all(|port| config.contains(port)), "{config}");
+    assert_eq!(config.matches("ADMIN_ADDR: 0.0.0.0:9108\n").count(), 3, "{config}");
     let mount = root().join("deploy/haproxy-cluster.cfg");
     assert!(mount.exists() && config.contains(mount.to_str().expect("UTF-8")), "{config}");
+}
+
+/// A dashboard needs its metrics, so a proxy file blocks both, and the guide names the way in for operators.
+#[test]
+fn each_proxy_file_blocks_metrics_and_dashboard_together() {
+    let (guide, mut proxies) = (text("docs/DEPLOYMENT.md"), 0);
+    for entry in fs::read_dir(root().join("deploy")).expect("the folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        if !name.starts_with("haproxy") && !name.starts_with("nginx") {
+            continue;
+        }
+        // The server of the stack has an admin listener, so its public one serves neither.
+        let blocks = if name == "haproxy-compose.cfg" {
+            text("docker-compose.yml").contains("ADMIN_ADDR: ")
+        } else {
+            text(&format!("deploy/{name}")).contains("^/(metrics|dashboard)(/|$)")
+        };
+        assert!(blocks && guide.contains(&format!("`deploy/{name}`")), "{name}");
+        proxies += 1;
+    }
+    assert_eq!(proxies, 6);
 }
 
 #[test]

@@ -109,6 +109,9 @@ fn every_step_works_as_documented_without_disconnects() {
     assert!(stage.run_before_proxy("load").contains("nothing was lost or wrong"));
     let proxy = Proxy::haproxy(place, &stage.configuration());
     wait_until("both servers to be healthy", || get(proxy.place.address, "/health").status == 200);
+    let paths = ["/metrics", "/dashboard"];
+    assert_eq!(paths.map(|path| get(proxy.place.address, path).status), [404, 404]);
+    assert_eq!(paths.map(|path| get(new.address(), path).status), [200, 200]);
 
     let mut clients = connect_through(stage.proxy, 3);
     assert_eq!((players(&old), players(&new)), (3, 0), "all players are on the old server at first");

@@ -27,4 +27,5 @@ fn a_load_on_three_servers_loses_nothing() {
     // The verdict covers ids, acks and replicas, but no delays, which a slow machine would exceed.
     assert!(output.status.success(), "{text}");
     assert!(text.contains("nothing was lost or wrong"), "{text}");
+    assert!(text.contains("/dashboard"), "{text}");
 }

@@ -32,6 +32,11 @@ fn serve(port: u16, processes: Option<usize>, load: &str) -> Result<bool, Failur
     let address = cluster.address();
     let logs = cluster.logs().display();
     output(format_args!("one world of {servers} servers at http://{address}/; logs in {logs}"));
+    let admin = cluster.metrics_addresses();
+    let first = admin.split(',').next().unwrap_or_default();
+    output(format_args!(
+        "for operators, since players see neither metrics nor dashboard: http://{first}/dashboard"
+    ));
     if load.is_empty() {
         output(format_args!(
             "add players with: target/release/loadtest --clients 600 --server {}; Ctrl-C ends it",
