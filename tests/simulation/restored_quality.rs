@@ -1,4 +1,4 @@
-//! A world in which everybody stands still while the load governor restores quality: no movement causes an interest update.
+//! A world in which all players stand still while the load governor restores quality: no movement causes an interest update.
 
 use pixi_game_server::config::Config;
 use pixi_game_server::ops::metrics::Metrics;
