@@ -155,7 +155,8 @@ fn players_come_back_to_their_place_after_a_takeover() {
 fn the_new_settings_apply_and_close_nobody() {
     let mut subject = Subject::start("new-settings", Settings::new());
     let mut clients = Client::join_many(&subject.server, 20, replica_options());
-    subject.settings = subject.settings.clone().set("MAX_VISIBLE", 5).set("MAX_CONNECTIONS", 10);
+    let settings = subject.settings.clone().set("MAX_VISIBLE", 5).set("MAX_CONNECTIONS", 10);
+    subject.settings = settings.set("ATTACK_DURATION_MS", 2_000);
     subject.take_over();
     // The clients read on at once: their lateness is bounded.
     walk_around(&mut clients);
@@ -164,6 +165,8 @@ fn the_new_settings_apply_and_close_nobody() {
         ["players", "max_visible", "players_max"].map(|name| metrics[name].as_u64()),
         [20, 5, 10].map(Some)
     );
+    let rules = get(subject.server.address(), "/play/rules.json");
+    assert!(rules.text().contains("\"attack_duration_ms\":2000}"), "{}", rules.text());
     poll_until(&mut clients, "smaller pictures", |clients| {
         clients.iter().all(|client| client.visible().len() <= 5)
     });
