@@ -1,8 +1,10 @@
 # All tasks of the project. `make` without a target lists them.
 
-CARGO ?= cargo
-# Settings pass through the environment: `make run PORT=9000`.
+# Says what to install where cargo is missing or too old.
+CARGO ?= tools/cargo.sh
+# Settings pass through the environment: `make run PORT=9000`. Cargo would pass on another CARGO than itself to what it builds.
 export
+unexport CARGO
 
 .DEFAULT_GOAL := help
 .PHONY: help \
@@ -51,7 +53,7 @@ test: ## Run all tests (installs the programs they need from Debian's packages w
 check: lint test doc ## What CI runs: format, lints, tests, documentation
 
 test-protocol: ## Check the protocol behavior that clients rely on, and compare servers: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package ops
+	@$(CARGO) build --release --package ops
 	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" conform
 
 test-page: ## Run only the browser tests (installs Chromium and playwright-core when they are missing)
@@ -91,13 +93,13 @@ deny: ## Check dependencies by deny.toml (installs cargo-deny when it is missing
 load-test: ## Start a server, run a load test and check the results: make load-test LOAD="--clients 5000 --moves-per-second 2"
 	tools/load-test.sh $(or $(LOAD),--clients 1000 --moves-per-second 10 --duration 60s)
 
-perf-check: ## Check performance with 10,000 players: pass or fail (one minute)
+perf-check: ## Check performance with 10,000 players: yes, no, or can't tell on a busy machine (one minute)
 	$(BENCH) load --check
 
 bench: ## Run the micro-benchmarks (about two minutes)
 	$(CARGO) bench
 
-BENCH := $(CARGO) build --release --quiet --package pixi-game-server --package loadtest --package bench --bins && \
+BENCH := $(CARGO) build --release --package pixi-game-server --package loadtest --package bench --bins && \
   "$${CARGO_TARGET_DIR:-target}/release/bench"
 bench-load: ## Run the table of load scenarios and record the results: make bench-load RUNS=3 DURATION=60s ROWS=a,c
 	$(BENCH) load
@@ -155,18 +157,18 @@ profile-mem: ## Profile memory under load (dhat): the peak and the steady state;
 
 SERVER ?= 127.0.0.1:8108
 monitor: ## Monitor servers in the terminal: make monitor SERVER=127.0.0.1:8108,127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package ops
+	@$(CARGO) build --release --package ops
 	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" monitor
 
 health: ## Query the health of a server: make health SERVER=127.0.0.1:8109
 	@curl --fail-with-body --silent --show-error "http://$(SERVER)/health" && echo
 
 metrics: ## Print the metrics of a server, one per line: make metrics SERVER=127.0.0.1:8109
-	@$(CARGO) build --release --quiet --package ops
+	@$(CARGO) build --release --package ops
 	@SERVER="$(SERVER)" "$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" monitor --once
 
 tune: ## Show the kernel settings that limit the number of players: make tune PLAYERS=20000
-	@$(CARGO) build --release --quiet --package ops
+	@$(CARGO) build --release --package ops
 	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" tune
 
 compose-up: ## Start the stack: game, HAProxy, Prometheus, Grafana
@@ -192,10 +194,10 @@ INSTALL_BUILD ?= release
 INSTALLED := --package pixi-game-server --package ops --package loadtest
 install uninstall: export PREFIX ?= /usr/local
 install: ## Install programs, unit, manual, completions (PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR); builds if cargo exists
-	@if command -v $(CARGO) >/dev/null; then \
-	  $(CARGO) build $(if $(filter debug,$(INSTALL_BUILD)),,--release) --quiet $(INSTALLED) --bins && \
+	@if $(CARGO) --version >/dev/null; then \
+	  $(CARGO) build $(if $(filter debug,$(INSTALL_BUILD)),,--release) $(INSTALLED) --bins && \
 	  "$${CARGO_TARGET_DIR:-target}/$(INSTALL_BUILD)/pixi-game-ops" manual "$${CARGO_TARGET_DIR:-target}/manual"; \
-	else echo "cargo not found: installing the existing build"; fi
+	else echo "installing the existing build"; fi
 	tools/install.sh install
 
 uninstall: ## Remove the files of `make install`; changed settings are kept

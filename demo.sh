@@ -41,7 +41,7 @@ trap 'exit 129' HUP
 bin="${DEMO_BIN:-}"
 if [[ -z $bin ]]; then
   bin="${CARGO_TARGET_DIR:-target}/release"
-  cargo build --release --package pixi-game-server --package loadtest --bins
+  tools/cargo.sh build --release --package pixi-game-server --package loadtest --bins
 fi
 mkdir -p "$(dirname "$report")"
 PORT="${PORT:-$("$bin/pixi-game-server" --print-config | sed -n 's/^PORT=//p')}"

@@ -34,7 +34,8 @@ for argument in "${arguments[@]}"; do
 done
 [[ ${arguments[0]:-} != ctl ]] || processes=1
 
-# Before the build, which takes minutes. An environment file may name another Redis, and is read after it.
+# Both before the build, which takes minutes. An environment file may name another Redis, and is read after it.
+tools/cargo.sh --version >/dev/null
 if (( ${processes:-1} > 1 )) && [[ " ${arguments[*]}" != *[\ -]-env-file* && " ${arguments[*]}" != *[\ -]-cluster-url* &&
   " ${arguments[*]}" != *[\ -]-takeover* ]]; then
   tools/local-redis.sh --find "$processes"
@@ -43,7 +44,7 @@ fi
 # Requests huge pages for the heap, where the kernel grants them with madvise: fewer TLB misses.
 export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 
-cargo build --release --package pixi-game-server --bin pixi-game-server
+tools/cargo.sh build --release --package pixi-game-server --bin pixi-game-server
 
 # Raises the soft limit to the hard limit; the server logs a limit that is still too low.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true

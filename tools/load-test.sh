@@ -7,6 +7,6 @@ cd "$(dirname "$0")/.."
 
 export LOADTEST="${CARGO_TARGET_DIR:-target}/release/loadtest"
 # One command builds both, so that cargo unifies their features as in the demo's build and rebuilds nothing.
-cargo build --release --quiet --package pixi-game-server --package loadtest --bins
+tools/cargo.sh build --release --package pixi-game-server --package loadtest --bins
 exec tools/with-server.sh sh -c \
   'exec "$LOADTEST" --server "ws://$HOST:$PORT/ws" --pid "$SERVER_PID" --alone "$@"' load-test "$@"

@@ -9,7 +9,7 @@ export HOST=127.0.0.1 PORT="${PORT:-18108}" MAX_CONNECTIONS="${MAX_CONNECTIONS:-
 # The same as in start.sh.
 export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 bin="${CARGO_TARGET_DIR:-target}/release"
-cargo build --release --quiet --package pixi-game-server --bins
+tools/cargo.sh build --release --package pixi-game-server --bins
 
 # Another process on this port would answer the health check below.
 if (: <"/dev/tcp/$HOST/$PORT") 2>/dev/null; then

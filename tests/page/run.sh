@@ -14,7 +14,7 @@ cmp --silent tests/page/package-lock.json tests/page/node_modules/.installed || 
 tests/page/node_modules/.bin/tsc --project tests/page
 
 BUILD=${BUILD:-debug}
-cargo build --quiet --package pixi-game-server --package loadtest --bins --profile "${BUILD/debug/dev}"
+tools/cargo.sh build --package pixi-game-server --package loadtest --bins --profile "${BUILD/debug/dev}"
 PROGRAMS="$(realpath "${CARGO_TARGET_DIR:-target}")/$BUILD" CHROMIUM="$(command -v chromium)"
 export PROGRAMS CHROMIUM
 exec node --test --test-reporter=spec "${@/#/tests/page/}"

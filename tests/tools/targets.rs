@@ -56,8 +56,8 @@ impl Environment {
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         command.env("PATH", self.path());
         command.env("PAGE_TESTS", "echo NOTED the pages");
-        command.env("CARGO_TARGET_DIR", self.folder.join("target")).env("CARGO", "cargo");
-        for inherited in ["MAKEFLAGS", "MAKELEVEL", "PORT", "RUSTDOCFLAGS", "RUST_TEST_THREADS"] {
+        command.env("CARGO_TARGET_DIR", self.folder.join("target"));
+        for inherited in ["CARGO", "MAKEFLAGS", "MAKELEVEL", "PORT", "RUSTDOCFLAGS", "RUST_TEST_THREADS"] {
             command.env_remove(inherited);
         }
         command.stdin(Stdio::null());
