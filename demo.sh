@@ -18,6 +18,12 @@ clients="${DEMO_CLIENTS:-1000}" seconds="${DEMO_SECONDS:-30}" report="${DEMO_REP
 whole DEMO_CLIENTS "$clients" 1 19000
 whole DEMO_SECONDS "$seconds" 1 3600
 [[ -z ${PORT:-} ]] || whole PORT "$PORT" 1 65535
+bin="${DEMO_BIN:-}"
+[[ -z $bin || ( -x $bin/pixi-game-server && -x $bin/loadtest ) ]] ||
+  die 2 "DEMO_BIN=$bin: expected a folder with the programs pixi-game-server and loadtest"
+beside="$(dirname "$report")"
+mkdir -p "$beside" 2>/dev/null && [[ ! -d $report && ( -w $report || ( ! -e $report && -w $beside ) ) ]] ||
+  die 2 "DEMO_REPORT=$report: expected a file that can be written"
 export HOST=127.0.0.1 MAX_CONNECTIONS="${MAX_CONNECTIONS:-19400}"
 
 server='' load='' folder=''
@@ -38,12 +44,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-bin="${DEMO_BIN:-}"
 if [[ -z $bin ]]; then
   bin="${CARGO_TARGET_DIR:-target}/release"
   tools/cargo.sh build --release --package pixi-game-server --package loadtest --bins
 fi
-mkdir -p "$(dirname "$report")"
 PORT="${PORT:-$("$bin/pixi-game-server" --print-config | sed -n 's/^PORT=//p')}"
 export PORT
 

@@ -85,3 +85,18 @@ fn invalid_numbers_are_named() {
         assert!(output_text(&output).contains(&problem), "{}", output_text(&output));
     }
 }
+
+#[test]
+fn a_folder_without_the_programs_and_a_report_without_a_place_are_named() {
+    for (variable, value, allowed) in [
+        ("DEMO_BIN", "/nowhere", "a folder with the programs pixi-game-server and loadtest"),
+        ("DEMO_BIN", "/bin", "a folder with the programs pixi-game-server and loadtest"),
+        ("DEMO_REPORT", "/proc/demo/report.html", "a file that can be written"),
+        ("DEMO_REPORT", "/proc", "a file that can be written"),
+    ] {
+        let report = folder("demo-named").join("demo.html");
+        let output = demo(1, &report).env(variable, value).output().expect("the script runs");
+        let problem = format!("demo.sh: {variable}={value}: expected {allowed}\n");
+        assert_eq!((output.status.code(), output_text(&output)), (Some(2), problem));
+    }
+}
