@@ -17,9 +17,14 @@ fn quoted(table: &str) -> Vec<String> {
 }
 
 fn packages() -> Vec<Value> {
+    packages_of(".")
+}
+
+/// Returns the packages of the workspace in a folder. Fails if its lock file would change.
+fn packages_of(folder: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--all-features", "--locked"])
-        .current_dir(root())
+        .current_dir(root().join(folder))
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -91,4 +96,10 @@ fn every_test_named_as_proof_exists() {
     for proof in proofs {
         assert!(root().join(proof).exists(), "SECURITY.md names {proof}, which does not exist");
     }
+}
+
+#[test]
+fn the_lock_file_of_the_fuzz_targets_is_complete() {
+    let packages = packages_of("fuzz");
+    assert!(packages.iter().any(|package| package["name"] == "libfuzzer-sys"), "{packages:?}");
 }
