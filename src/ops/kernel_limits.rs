@@ -268,8 +268,8 @@ fn setting(
 /// Assesses the limit of open files, which is never critical here: the server raises it and warns when that is not enough.
 fn assess_open_files(workload: &Workload, limit: u64) -> KernelSetting {
     let recommended = workload.open_files().max(limit);
-    let description =
-        "one per player and a few hundred more; the server raises its soft limit up to the hard limit";
+    let description = "one per player and a few hundred more; the server raises its soft limit up to the hard limit, \
+         which is LimitNOFILE= of a systemd unit";
     setting(OPEN_FILES, description, &[limit], &[recommended], false)
 }
 

@@ -92,6 +92,21 @@ fn the_logged_command_works() {
     assert_eq!(proc::open_files_limits(server.pid()), ("660".to_owned(), "660".to_owned()));
 }
 
+/// The environment of a service, in which systemd has started exactly this process.
+#[test]
+fn a_service_is_told_the_setting_of_its_unit() {
+    let service = "ulimit -n 64; SYSTEMD_EXEC_PID=$$ INVOCATION_ID=0123456789abcdef exec \"$@\"";
+    let wrapper = [without("sys_resource"), vec!["sh", "-c", service, "sh"]].concat();
+    let log = Settings::new().start_through(&wrapper).log();
+    assert!(
+        log.contains(
+            "run this as root and add LimitNOFILE=12560 below [Service], then reload or restart the service: "
+        ),
+        "{log}"
+    );
+    assert!(log.contains("systemctl edit ") && !log.contains("prlimit"), "{log}");
+}
+
 #[test]
 fn help_needs_no_free_descriptor() {
     let mut command = Command::new("sh");
