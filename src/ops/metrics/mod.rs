@@ -220,6 +220,8 @@ metrics! {
     configured.governor_level_max: Gauge;
     /// Maximum number of players in the world.
     configured.players_max: Gauge;
+    /// Bytes of read buffer per connection, as configured.
+    configured.read_buffer_bytes: Gauge = "read_buffer_configured_bytes";
     /// Version of the server.
     const VERSION: Info = "build_info";
 

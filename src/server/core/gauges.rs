@@ -45,5 +45,6 @@ fn configured<S: System>(core: &Core<S>) -> Configured {
         max_visible: quality.max_visible as u64,
         governor_level_max: core.engine.governor.level_max() as u64,
         players_max: core.config.max_connections as u64,
+        read_buffer_bytes: core.config.read_buffer_bytes as u64,
     }
 }
