@@ -46,8 +46,8 @@ const FLAGS: &[Flag] = &[
 /// Connections that the load test opens per second.
 const CONNECTS_PER_S: u64 = 1_000;
 
-/// Maximum warm-up after the last player has joined, in seconds.
-const WARM_UP_S_MAX: u64 = 120;
+/// Maximum warm-up after the last player has joined, in seconds: the default time for which sessions are kept.
+const WARM_UP_S_MAX: u64 = 300;
 
 /// Maximum length of the first and the last interval, whose memory is compared, in seconds.
 const EDGE_S_MAX: u64 = 600;
@@ -68,7 +68,8 @@ struct Options {
 }
 
 impl Options {
-    /// The warm-up after the last player has joined; not measured.
+    /// The warm-up after the last player has joined; not measured. Also the time for which the server keeps sessions, so that
+    /// as many expire as are added when the measurement begins.
     fn warm_up(&self) -> Duration {
         Duration::from_secs((self.duration.as_secs() / 6).min(WARM_UP_S_MAX))
     }
@@ -131,12 +132,13 @@ fn soak(options: &Options) -> Result<bool, Failure> {
 #[cfg(test)]
 mod tests {
     use game_client::options::Command;
+    use pixi_game_server::config::Config;
 
     use super::*;
 
     #[test]
     fn compared_intervals_do_not_overlap() {
-        for (text, warm_up_s, edge_s, lead_s) in [("", 120, 600, 123), ("2m", 20, 30, 23)] {
+        for (text, warm_up_s, edge_s, lead_s) in [("", 300, 600, 303), ("2m", 20, 30, 23)] {
             let variable = |name: &str| (name == "SOAK_DURATION").then(|| text.to_owned());
             let Ok(Command::Run(options)) = PROGRAM.parse([], variable, options) else { panic!("{text}") };
             assert_eq!(
@@ -144,6 +146,7 @@ mod tests {
                 (warm_up_s, edge_s, lead_s)
             );
             assert!(2 * options.edge() < options.duration);
+            assert!(options.warm_up().as_secs() <= u64::from(Config::default().resume_ttl_s));
         }
     }
 }

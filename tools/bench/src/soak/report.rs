@@ -31,7 +31,7 @@ pub fn markdown(options: &Options, occasion: &Occasion, run: &Observed, findings
     let _ = write!(
         text,
         "{} mixed players, {churn_per_s} reconnects per second, {hostile} hostile peers, {} measured after {} of \
-         warm-up, default settings. The load ran on the same cores. **{verdict}**\n\n\
+         warm-up. Sessions are kept as long as the warm-up, all other settings are the defaults. The load ran on the same cores. **{verdict}**\n\n\
          | condition | required | measured | |\n|---|---|---|---|\n",
         thousands(*clients),
         time(duration.as_secs()),

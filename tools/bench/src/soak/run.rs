@@ -84,6 +84,8 @@ impl<'a> Soak<'a> {
         let slots = self.options.clients + self.options.hostile + SPARE_SLOTS;
         let mut command = self.stage.game();
         command.env("MAX_CONNECTIONS", slots.to_string()).stderr(log_file(&log)?);
+        // An hour has the default. A shorter run could not see sessions expire otherwise.
+        command.env("RESUME_TTL_SEC", self.options.warm_up().as_secs().to_string());
         let mut server = self.stage.start("server", &mut command, "/health", Some(&log))?;
         self.stage.interrupt.sleep(START_PAUSE)?;
         run.descriptors_before = descriptors(server.process.id()).unwrap_or(0);
