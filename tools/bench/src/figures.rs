@@ -69,6 +69,7 @@ pub static FIGURES: &[Figure] = &[
     figure("ticks_skipped", "ticks skipped", "", 0, ByWorst, |load| number(load, SKIPPED)),
     figure("ticks_unexplained", "ticks skipped and not explained by steal time", "", 0, ByWorst, ticks_unexplained),
     figure("stolen_percent", "steal time of the machine", "%", 2, ByMedian, |load| percent(load, STOLEN)),
+    figure("others_percent", "CPU time of other processes, of all cores", "%", 1, ByMedian, |load| percent(load, OTHERS)),
     figure("connections_lost", "connections failed or lost", "", 0, ByWorst, connections_lost),
     figure("acks_missing", "MOVEs without an ack", "", 0, ByWorst, acks_missing),
     figure("problems", "kinds of losses and faults, replicas included", "", 0, ByWorst, |load| Some(load["problems"].as_array()?.len() as f64)),
@@ -108,6 +109,14 @@ const CALL: &str = "/server/cpu_us_per_socket_call";
 const CORES: &str = "/server/cores";
 const SKIPPED: &str = "/server/metrics/ticks_skipped";
 const STOLEN: &str = "/generator/stolen_ratio";
+const OTHERS: &str = "/generator/others_ratio";
+
+/// Steal time from which the machine limits a run, as a fraction of all cores' time: the slowest percent of the acks may be due
+/// to it.
+const STOLEN_MAX: f64 = 0.01;
+
+/// CPU time of other processes from which they limit a run, as a fraction of all cores' time.
+const OTHERS_MAX: f64 = 0.1;
 
 /// Size of a player's entry in a `GAME_STATE`.
 const ENTRY_BYTES: f64 = 11.0;
@@ -187,6 +196,10 @@ pub struct Run {
     pub problems: Vec<String>,
     /// Statements about a load generator or a machine that limited the measurement.
     pub remarks: Vec<String>,
+    /// What limited the run besides the server.
+    pub bottlenecks: Vec<String>,
+    /// What limited the runs of the floor.
+    pub floor_bottlenecks: Vec<String>,
 }
 
 impl Run {
@@ -197,15 +210,33 @@ impl Run {
             Some(problems) => problems.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
             None => vec!["the load test gave no verdict".to_owned()],
         };
-        let kept_up = load["generator"]["kept_up"] == true;
-        let statement = || load["generator"]["statement"].as_str().unwrap_or_default().to_owned();
-        let mut remarks: Vec<String> = (!kept_up).then(statement).into_iter().collect();
+        let mut remarks: Vec<String> = generator_statement(load).into_iter().collect();
+        let mut floor_bottlenecks = Vec::new();
         for floor in load["floors"].as_array().into_iter().flatten() {
-            let Run { problems, remarks: more, .. } = Run::of(floor);
+            let Run { problems, remarks: more, bottlenecks, .. } = Run::of(floor);
             remarks.extend(problems.into_iter().chain(more).map(|remark| format!("floor: {remark}")));
+            floor_bottlenecks
+                .extend(bottlenecks.into_iter().map(|bottleneck| format!("floor: {bottleneck}")));
         }
-        Run { figures, problems, remarks }
+        Run { figures, problems, remarks, bottlenecks: bottlenecks(load), floor_bottlenecks }
     }
+}
+
+/// Returns the load test's statement about itself, unless it kept up.
+fn generator_statement(load: &Json) -> Option<String> {
+    let generator = &load["generator"];
+    (generator["kept_up"] != true).then(|| generator["statement"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Returns what limited a run besides the server: the load generator, the host of the machine, other processes.
+fn bottlenecks(load: &Json) -> Vec<String> {
+    let above =
+        |path: &str, max: f64| number(load, path).filter(|ratio| *ratio > max).map(|ratio| ratio * 100.0);
+    let stolen =
+        above(STOLEN, STOLEN_MAX).map(|percent| format!("{percent:.1} % of the CPU time was steal time"));
+    let others = above(OTHERS, OTHERS_MAX)
+        .map(|percent| format!("other processes used {percent:.0} % of the CPU time"));
+    generator_statement(load).into_iter().chain(stolen).chain(others).collect()
 }
 
 /// Returns the values of a figure in the runs that have one.
@@ -308,7 +339,24 @@ mod tests {
         );
         let slow = json!({ "problems": [], "generator": { "kept_up": false, "statement": "too slow" } });
         let run = Run::of(&json!({ "floors": [slow], "generator": { "kept_up": true } }));
-        assert_eq!((run.problems.len(), run.remarks), (1, vec!["floor: too slow".to_owned()]));
+        assert_eq!((run.problems.len(), &run.remarks), (1, &vec!["floor: too slow".to_owned()]));
+        assert_eq!((run.bottlenecks.len(), run.floor_bottlenecks), (0, run.remarks));
+    }
+
+    #[test]
+    fn generator_steal_time_and_other_processes_are_bottlenecks_from_their_bounds() {
+        let of = |kept_up: bool, stolen: f64, others: Json| {
+            let generator = json!({
+                "kept_up": kept_up, "statement": "late", "stolen_ratio": stolen, "others_ratio": others
+            });
+            Run::of(&json!({ "generator": generator })).bottlenecks
+        };
+        assert_eq!(of(true, STOLEN_MAX, json!(OTHERS_MAX)), [] as [&str; 0]);
+        assert_eq!(of(true, 0.0, json!(null)), [] as [&str; 0]);
+        let all = of(false, 0.025, json!(0.31));
+        let [stolen, others] =
+            ["2.5 % of the CPU time was steal time", "other processes used 31 % of the CPU time"];
+        assert_eq!(all, ["late", stolen, others]);
     }
 
     #[test]

@@ -2,24 +2,26 @@
 //!
 //! Each run of the game server is followed by two runs of the floor under the same load. The floor makes as many
 //! reads and writes without a game. The report gives the server's CPU time relative to the cost of these socket calls.
-//! With `--check`, a short run of one row prints yes or no, and writes nothing.
+//! With `--check`, a short run of one row prints yes, no, or that it can't tell, and writes nothing.
 //!
 //! ```text
 //! load ──> rows      the table: loads and targets, as data
 //!      ├─> run       one run of a row against the server, and against the floor with as many writes
-//!      └─> results   judges and stores rows, as JSON, Markdown and text
+//!      ├─> results   judges and stores rows, as JSON, Markdown and text
+//!      └─> verdict   the result of a check
 //! ```
 
 mod results;
 pub mod rows;
 pub mod run;
+mod verdict;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use game_client::Failure;
 use game_client::console::{output, progress};
-use game_client::options::{CommandLine, Flag, Program, WholeSeconds, verdict};
+use game_client::options::{CommandLine, Flag, Program, WholeSeconds, verdict as met};
 
 use crate::machine::{Machine, Occasion};
 use crate::results::folder;
@@ -27,6 +29,7 @@ use crate::stage::Stage;
 use results::{Entry, Results};
 use rows::{GROWTH, ROWS, Row};
 use run::run;
+use verdict::{Bottlenecks, UNKNOWN, Verdict};
 
 const FLAGS: &[Flag] = &[
     Flag::new("runs", "N", "", "runs of each row [3; check: 1]").within(1.0, 99.0).variable("RUNS"),
@@ -35,7 +38,7 @@ const FLAGS: &[Flag] = &[
         .variable("DURATION"),
     Flag::new("rows", "LETTERS", "", "rows to run, such as a,c [all; check: c]").variable("ROWS"),
     Flag::new("results", "FOLDER", "", "folder to write to [bench/results/DATE-CORES]").variable("RESULTS"),
-    Flag::switch("check", "print yes or no, and write nothing"),
+    Flag::switch("check", "print yes, no or can't tell, and write nothing"),
 ];
 
 /// A valid set of options.
@@ -51,7 +54,7 @@ struct Options {
     floor_runs: usize,
     /// Folder for the results, if given.
     results: Option<PathBuf>,
-    /// Whether to print yes or no and write nothing.
+    /// Whether to print only a verdict and write nothing.
     is_check: bool,
 }
 
@@ -62,10 +65,11 @@ pub fn main(args: Vec<String>) -> ExitCode {
         "Runs the table of loads against its own servers, checks the targets, and records the results.\n\n\
          Each run of the server is followed by two of the floor (one for a check): the same reads and writes without \
          a game.\n\nRows:\n{}\n\
-         Exit status: 0 if every target is met, 1 otherwise, 2 for invalid usage.",
+         Exit status: 0 if every target is met, 1 otherwise, 2 for invalid usage. A check ends with {UNKNOWN} if it can't \
+         tell, because the machine or the load generator may have missed a target and not the server.",
         rows.concat()
     );
-    program(&about).main(args, options, |options| verdict(bench(&options)))
+    program(&about).main(args, options, |options| bench(&options))
 }
 
 fn program(about: &str) -> Program<'_> {
@@ -98,8 +102,8 @@ fn selected(text: &str) -> Result<Vec<&'static Row>, String> {
     all_known.then(rows).ok_or_else(|| format!("a comma-separated list of {}", ids()))
 }
 
-/// Runs the selected rows, prints the results, and returns whether every target is met.
-fn bench(options: &Options) -> Result<bool, Failure> {
+/// Runs the selected rows, prints the results, and returns the exit status.
+fn bench(options: &Options) -> Result<ExitCode, Failure> {
     let stage = Stage::new()?;
     let machine = Machine::current();
     let folder = if options.is_check { None } else { Some(folder(options.results.as_deref(), &machine)?) };
@@ -107,8 +111,11 @@ fn bench(options: &Options) -> Result<bool, Failure> {
         Some(folder) => Results::read(folder, machine)?,
         None => Results { machine, ..Results::default() },
     };
+    let mut bottlenecks = Vec::new();
     for row in &options.rows {
-        results.put(run_row(&stage, row, options)?);
+        let (entry, behind) = run_row(&stage, row, options)?;
+        results.put(entry);
+        bottlenecks.push(behind);
         // Written after each row, so that an early end keeps the completed rows.
         if let Some(folder) = &folder {
             results.write(folder)?;
@@ -120,17 +127,20 @@ fn bench(options: &Options) -> Result<bool, Failure> {
         results.across.clear();
     }
     results.rows.retain(|entry| ids.contains(&entry.id.as_str()));
-    let missed = results.missed();
-    let end = match &folder {
-        Some(folder) => format!("written to {}", folder.join("load.md").display()),
-        None if missed.is_empty() => "yes".to_owned(),
-        None => format!("no: {}", missed.join("; ")),
+    let verdict = Verdict::of(&results, &bottlenecks);
+    let (end, status) = match &folder {
+        Some(folder) => {
+            let written = format!("written to {}", folder.join("load.md").display());
+            (written, met(Ok(verdict == Verdict::Pass))?)
+        }
+        None => (verdict.text(), verdict.exit_code()),
     };
     output(format_args!("{}\n{end}", results.text()));
-    Ok(missed.is_empty())
+    Ok(status)
 }
 
-fn run_row(stage: &Stage, row: &Row, options: &Options) -> Result<Entry, Failure> {
+/// Runs a row, and returns its results with what limited them besides the server.
+fn run_row(stage: &Stage, row: &Row, options: &Options) -> Result<(Entry, Bottlenecks), Failure> {
     let occasion = Occasion::current();
     let (mut runs, mut commands) = (Vec::new(), Vec::new());
     for number in 1..=options.runs {
@@ -139,7 +149,8 @@ fn run_row(stage: &Stage, row: &Row, options: &Options) -> Result<Entry, Failure
         runs.push(run);
         commands = repeated_by;
     }
-    Ok(Entry { commands, ..Entry::judge(row, options.seconds, occasion, &runs) })
+    let entry = Entry { commands, ..Entry::judge(row, options.seconds, occasion, &runs) };
+    Ok((entry, Bottlenecks::of(&runs)))
 }
 
 #[cfg(test)]

@@ -53,6 +53,53 @@ fn a_failed_server_fails_the_bench_and_an_interrupt_kills_the_server() {
     fs::remove_dir_all(folder).expect("it is ours");
 }
 
+/// A load test that prints results of row f at once. Every target is met, except perhaps that of the joins.
+fn load_test(folder: &Path, joined_in_s: u32, stolen_ratio: f64) {
+    let results = format!(
+        r#"{{
+            "problems": [], "moves": {{ "missing": 0, "held_up": 0, "lost": 0 }},
+            "connections": {{ "failed": {{}}, "lost": {{}}, "joined_in_s": {joined_in_s} }},
+            "traffic": {{ "seconds": 1.0, "clients": 1 }},
+            "server": {{
+                "cores": 0.01, "resident_bytes_max": 1048576,
+                "metrics": {{ "tick_rate_hz": 60.0, "ticks_skipped": 0.0 }}
+            }},
+            "generator": {{ "kept_up": true, "stolen_ratio": {stolen_ratio} }}
+        }}"#
+    );
+    let file = folder.join("loadtest");
+    let _ = fs::remove_file(&file);
+    fs::write(&file, format!("#!/bin/sh\ncat <<'END'\n{results}\nEND\n")).expect("a script");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn a_check_ends_with_0_1_or_3() {
+    let folder = folder("verdicts", |server| {
+        let built = Path::new(PROGRAM).with_file_name("pixi-game-server");
+        assert!(built.exists(), "`cargo test --workspace` builds it");
+        symlink(built, server).expect("the path is free");
+    });
+    for (joined_in_s, stolen_ratio, status, verdict) in [
+        (1, 0.0, 0, "yes"),
+        (1, 0.5, 0, "yes"),
+        (99, 0.0, 1, "no: row f: all clients joined after 99.0 s (<= 10 s)"),
+        (
+            99,
+            0.5,
+            3,
+            "can't tell, because the server was not the only bottleneck: 50.0 % of the CPU time was steal time. ",
+        ),
+    ] {
+        load_test(&folder, joined_in_s, stolen_ratio);
+        let output = command(&folder).args(["--rows", "f"]).output().expect("it runs");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{stdout}");
+        assert!(stdout.lines().last().is_some_and(|line| line.starts_with(verdict)), "{stdout}");
+    }
+    fs::remove_dir_all(folder).expect("it is ours");
+}
+
 fn wait_for_number(path: &Path) -> i32 {
     let began = Instant::now();
     loop {

@@ -59,15 +59,42 @@ pub fn descriptors(pid: u32) -> Option<u64> {
     fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as u64)
 }
 
-/// Returns the steal time since boot over all cores, in seconds.
-pub fn stolen_s() -> f64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    parse_stolen(&stat).unwrap_or(0) as f64 / kernel_units().0
+/// Times of the machine since boot, over all cores, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MachineTimes {
+    /// Time of processes. Interrupts are left out: some kernels count them as time of the interrupted process as well.
+    pub busy_s: f64,
+    /// Steal time.
+    pub stolen_s: f64,
 }
 
-/// Returns the eighth number of the first line.
-fn parse_stolen(stat: &str) -> Option<u64> {
-    stat.lines().next()?.split_ascii_whitespace().nth(8)?.parse().ok()
+impl MachineTimes {
+    /// Returns the times until now; 0 without `/proc/stat`.
+    pub fn now() -> MachineTimes {
+        parse_times(&fs::read_to_string("/proc/stat").unwrap_or_default(), kernel_units().0)
+            .unwrap_or_default()
+    }
+
+    /// Returns the times since an earlier moment.
+    #[must_use]
+    pub fn since(&self, earlier: &MachineTimes) -> MachineTimes {
+        let MachineTimes { busy_s, stolen_s } = *earlier;
+        MachineTimes { busy_s: self.busy_s - busy_s, stolen_s: self.stolen_s - stolen_s }
+    }
+}
+
+/// Returns the steal time since boot over all cores, in seconds.
+pub fn stolen_s() -> f64 {
+    MachineTimes::now().stolen_s
+}
+
+/// Parses the first line of `/proc/stat`: `cpu`, then user, nice, system, idle, iowait, irq, softirq and steal time.
+fn parse_times(stat: &str, ticks_per_s: f64) -> Option<MachineTimes> {
+    let numbers = stat.lines().next()?.split_ascii_whitespace().skip(1);
+    let seconds: Vec<f64> =
+        numbers.map_while(|number| number.parse().ok()).map(|ticks: f64| ticks / ticks_per_s).collect();
+    let [user_s, nice_s, system_s, .., stolen_s] = *seconds.get(..8)? else { return None };
+    Some(MachineTimes { busy_s: user_s + nice_s + system_s, stolen_s })
 }
 
 /// Returns the machine in one line: cores, processor, kernel.
@@ -111,6 +138,8 @@ mod tests {
     #[test]
     fn parses_waiting_and_steal_time() {
         assert_eq!(parse_waited("216105 2143048 2\n"), Some(2_143_048));
-        assert_eq!(parse_stolen("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 0"), Some(8));
+        let times = parse_times("cpu  100 20 3 4 5 6 7 800 9 10\ncpu0 0", 100.0);
+        assert_eq!(times, Some(MachineTimes { busy_s: 1.23, stolen_s: 8.0 }));
+        assert_eq!(parse_times("cpu  1 2 3 4", 100.0), None);
     }
 }

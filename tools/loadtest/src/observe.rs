@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use game_client::endpoint::Target;
 
 use crate::behaviour::SECOND_NS;
-use crate::machine::{Usage, descriptors, stolen_s};
+use crate::machine::{MachineTimes, Usage, descriptors};
 use crate::measure::{Measures, Second, Tally};
 use crate::options::Options;
 use crate::os::Clock;
@@ -33,8 +33,8 @@ pub struct Mark {
     pub own: Usage,
     /// Resource usage of the server; `None` without `--pid`.
     pub server: Option<Usage>,
-    /// Steal time, in seconds.
-    pub stolen_s: f64,
+    /// Times of the machine.
+    pub machine: MachineTimes,
 }
 
 /// Samples a run.
@@ -176,7 +176,7 @@ impl Mark {
             tally: self.tally.since(&earlier.tally),
             own: self.own.since(&earlier.own),
             server: self.server.zip(earlier.server).map(|(now, before)| now.since(&before)),
-            stolen_s: self.stolen_s - earlier.stolen_s,
+            machine: self.machine.since(&earlier.machine),
         }
     }
 
@@ -191,7 +191,7 @@ impl Mark {
             tally: *tally,
             own: Usage::of(std::process::id()).unwrap_or_default(),
             server: pid.and_then(Usage::of),
-            stolen_s: stolen_s(),
+            machine: MachineTimes::now(),
         }
     }
 }

@@ -259,6 +259,8 @@ pub struct Generator {
     pub read_delay_ms: f64,
     /// Steal time, as a fraction of all cores' time.
     pub stolen_ratio: f64,
+    /// CPU time of all processes but the server and this one, as a fraction of all cores' time; `None` without `--pid`.
+    pub others_ratio: Option<f64>,
 }
 
 /// Named values, in order. They are serialized as an object.

@@ -91,7 +91,10 @@ impl Load {
             // Data that arrives while the loop waits is read immediately.
             read_delay_ms: iterations.mean_residual_ms() * busy_ratio,
             iterations,
-            stolen_ratio: window.stolen_s / all_cores_s,
+            stolen_ratio: window.machine.stolen_s / all_cores_s,
+            others_ratio: window.server.map(|server| {
+                (window.machine.busy_s - window.own.cpu_s - server.cpu_s).max(0.0) / all_cores_s
+            }),
             ..Generator::default()
         }
     }

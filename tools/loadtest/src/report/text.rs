@@ -162,11 +162,14 @@ fn write_server(out: &mut String, report: &Report) -> fmt::Result {
 fn write_generator(out: &mut String, report: &Report) -> fmt::Result {
     let own = &report.generator;
     let Summary { mean_ms, p50_ms, p99_ms, max_ms, .. } = own.lateness.summary();
+    let others = own.others_ratio.map_or(String::new(), |ratio| {
+        format!(", {:.1} % of the machine used by other processes", ratio * 100.0)
+    });
     let [waits, busy, stolen] = [own.wait_ratio, own.busy_ratio, own.stolen_ratio].map(|ratio| ratio * 100.0);
     writeln!(
         out,
         "generator       {:.2} cores, {waits:.1} % without a processor, loop busy {busy:.0} %; \
-         late by mean {mean_ms:.2}  p50 {p50_ms:.2}  p99 {p99_ms:.2}  max {max_ms:.2} ms; {stolen:.1} % steal time",
+         late by mean {mean_ms:.2}  p50 {p50_ms:.2}  p99 {p99_ms:.2}  max {max_ms:.2} ms; {stolen:.1} % steal time{others}",
         own.cores
     )?;
     writeln!(out, "                {}", own.statement)
