@@ -6,9 +6,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{self, ExitCode, Stdio};
 
+use log::kv::Value;
+use log::{Level, Record};
 use pixi_game_server::config::{self, Command, Config, ConfigError};
 use pixi_game_server::control::ctl::{self, Call};
 use pixi_game_server::ops::crash;
@@ -224,6 +227,11 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard, start: S
         Err(error) => return fail_logged(&static_dir_error(&error)),
     };
     log_skipped_files(&config, &assets);
+    // Each process of a shared port logs this line, with the name by which its peers know it.
+    let node = config.node_name.as_ref().filter(|_| config.reuse_port);
+    let name = node.map_or_else(String::new, |node| format!(" as {node}"));
+    let (own, has_front_page) = (config.clone(), assets.lookup("/").is_some());
+    let addresses = |public, admin| server::browser_addresses(&own, has_front_page, public, admin);
     let make = match start {
         Start::Bind => Server::bind,
         Start::TakeOver => Server::take_over,
@@ -233,13 +241,7 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard, start: S
         Err(error) => return fail_logged(&start_error(&error)),
     };
     match (server.admin_addr(), server.local_addr()) {
-        (Ok(admin), Ok(address)) => {
-            // The listening line comes last: it means that the server is ready.
-            if let Some(admin) = admin {
-                log::info!("metrics are served on http://{admin}/metrics");
-            }
-            log::info!("pixi-game-server {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
-        }
+        (Ok(admin), Ok(public)) => log_start(&name, public, &addresses(public, admin)),
         (Err(error), _) | (_, Err(error)) => {
             return fail_logged(&format!("a listening socket has no address: {error}"));
         }
@@ -267,6 +269,24 @@ fn serve(config: Config, signals: os::Signals, log: &logging::LogGuard, start: S
         }
         Err(error) => fail_logged(&format!("the event loop failed: {error}")),
     }
+}
+
+/// Logs the last line of a start: the server is ready. It has the addresses for a browser on this machine, in JSON also as fields.
+fn log_start(name: &str, public: SocketAddr, addresses: &[(&str, String)]) {
+    if !log::log_enabled!(Level::Info) {
+        return;
+    }
+    let mut line =
+        format!("pixi-game-server {} listening on http://{public}{name}", env!("CARGO_PKG_VERSION"));
+    let mut fields: Vec<(&str, Value<'_>)> = Vec::new();
+    for (page, url) in addresses {
+        line.push_str(&[", ", page, " at ", url].concat());
+        fields.push((page, Value::from(url.as_str())));
+    }
+    let fields = fields.as_slice();
+    let mut record = Record::builder();
+    record.level(Level::Info).target(module_path!()).key_values(&fields);
+    log::logger().log(&record.args(format_args!("{line}")).build());
 }
 
 /// Warns about kernel settings that would make the machine refuse players. `pixi-game-ops tune` shows all relevant ones.

@@ -3,5 +3,5 @@
 pub mod core;
 pub mod driver;
 
-pub use crate::server::core::log_shadowed_files;
+pub use crate::server::core::{browser_addresses, log_shadowed_files};
 pub use crate::server::driver::{Outcome, ReadConfig, Server, check};

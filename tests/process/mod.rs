@@ -5,6 +5,7 @@
 //! - `template`: the units of several processes
 //! - `unit`, `sandbox`: the systemd unit and its restrictions
 //! - `reload`: settings and files that change while the server runs
+//! - `start_line`: the addresses at the end of a start
 //! - `log_lines`, `log_file`: the format of the log, its rotation, a full disk
 //! - `install`, `installed_modes`, `package`: installing, file modes, the Debian package
 
@@ -19,6 +20,7 @@ mod reload;
 mod sandbox;
 mod shutdown;
 mod signals;
+mod start_line;
 mod template;
 pub mod unit;
 mod watchdog;

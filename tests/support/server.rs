@@ -22,11 +22,11 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pixi-game-server");
 /// Environment variables that the server inherits. Any other variable would make tests depend on the machine.
 const KEPT_VARIABLES: [&str; 3] = ["PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
 
-/// Text before the address in the log line that reports the public listener.
+/// Text before the address in the last line of a start, which reports the public listener.
 const LISTENING: &str = "listening on http://";
 
-/// Text before the address in the log line that reports the admin listener.
-const ADMIN_LISTENING: &str = "metrics are served on http://";
+/// Text before the address that serves the metrics, in the same line.
+const METRICS: &str = ", metrics at http://";
 
 /// Log lines shown when a test fails.
 const LOG_LINES_SHOWN: usize = 60;
@@ -186,7 +186,7 @@ impl Server {
     /// Address of the admin listener, if `ADMIN_ADDR` is set.
     pub fn admin_address(&self) -> SocketAddr {
         let log = self.log();
-        let (_, rest) = log.split_once(ADMIN_LISTENING).expect("the log contains the admin address");
+        let (_, rest) = log.split_once(METRICS).expect("the log contains the admin address");
         rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address and a port")
     }
 
@@ -317,10 +317,11 @@ fn spawn(mut command: Command) -> (Child, Log, Receiver<SocketAddr>) {
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines() {
             let Ok(line) = line else { return };
-            if let Some(address) = address_in(&line) {
+            let address = address_in(&line);
+            lines.lock().expect("the log lock is never poisoned").push(line);
+            if let Some(address) = address {
                 let _ = send.send(address);
             }
-            lines.lock().expect("the log lock is never poisoned").push(line);
         }
     });
     (child, log, ready)
@@ -329,7 +330,7 @@ fn spawn(mut command: Command) -> (Child, Log, Receiver<SocketAddr>) {
 /// The address in the log line that reports the public listener.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(LISTENING)?;
-    rest.split(|c: char| c.is_whitespace() || c == '/' || c == '"').next()?.parse().ok()
+    rest.split(|c: char| c.is_whitespace() || matches!(c, ',' | '/' | '"')).next()?.parse().ok()
 }
 
 fn tail(log: &Mutex<Vec<String>>) -> String {

@@ -33,6 +33,7 @@
 
 mod accept;
 mod accounts;
+mod addresses;
 pub mod assets;
 mod authentication;
 pub mod bans;
@@ -99,6 +100,7 @@ use crate::server::core::assets::Assets;
 use crate::sessions::Sessions;
 use crate::wire::http::Date;
 use accounts::Accounts;
+pub use addresses::browser_addresses;
 use bans::BanDecision;
 use capacity::Capacity;
 use clock::Clock;

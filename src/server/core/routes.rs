@@ -9,7 +9,7 @@ use super::table::Token;
 use crate::config::Config;
 use crate::server::core::assets::{Asset, Assets};
 
-const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
+pub(super) const METRICS: [&str; 2] = ["/metrics", "/metrics/prometheus"];
 
 /// Whether this listener serves metrics and the dashboard, which players should not see. With an admin
 /// listener they are served only there, and their paths at the public one are free for files.
