@@ -5,6 +5,7 @@
 
 mod login;
 mod metrics;
+mod node;
 mod sentences;
 mod stack;
 
