@@ -49,7 +49,7 @@ each_file() {
         "$1" "$document" 644 "$doc/$document"
     done
     for example in deploy/haproxy*.cfg deploy/nginx*.conf deploy/prometheus/alerts.yml deploy/prometheus/prometheus.yml \
-        deploy/grafana/dashboards/*.json; do
+        deploy/grafana/dashboards/*.json deploy/grafana/provisioning/*/*.yml; do
         "$1" "$example" 644 "$doc/examples/${example#deploy/}"
     done
 }
@@ -149,7 +149,8 @@ uninstall_all() {
     fi
     each_file uninstall_file
     remove_former
-    for folder in examples/grafana/dashboards examples/grafana examples/prometheus examples docs .; do
+    for folder in examples/grafana/provisioning/dashboards examples/grafana/provisioning/datasources \
+        examples/grafana/provisioning examples/grafana/dashboards examples/grafana examples/prometheus examples docs .; do
         rmdir "$DESTDIR$PREFIX/share/doc/pixi-game-server/$folder" 2>/dev/null || true
     done
     # Changed settings are kept.

@@ -8,6 +8,7 @@ mod metrics;
 mod node;
 mod sentences;
 mod stack;
+mod tonight;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -158,7 +159,7 @@ fn the_live_commands_work_unchanged() {
     for document in documents() {
         let (blocks, _) = document.split();
         for block in blocks.iter().filter(|block| block.info == "sh live") {
-            let script = block.code.join("\n").replace(PORT, &port);
+            let script = block.code.join("\n").replace(PORT, &port).replace("target/release/", "");
             let mut command = Command::new("sh");
             command.args(["-eu", "-c", &script]).current_dir(root());
             command.env("PATH", &path).env("PORT", &port).env("CONTROL_SOCKET", &socket);
@@ -175,4 +176,29 @@ fn the_live_commands_work_unchanged() {
         }
     }
     assert!(run > 1, "live commands are found");
+}
+
+/// A program as it is installed, at the start of a command.
+const INSTALLED: [&str; 3] = ["pixi-game-server ", "pixi-game-ops ", "pixi-game-loadtest "];
+
+#[test]
+fn a_page_with_installed_programs_names_those_of_a_clone_too() {
+    let mut checked = 0;
+    for document in documents() {
+        let (blocks, prose) = document.split();
+        let commands =
+            blocks.iter().filter(|block| block.info.starts_with("sh")).flat_map(|block| &block.code);
+        let inline = prose.iter().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let names_installed = commands
+            .copied()
+            .chain(inline)
+            .any(|command| INSTALLED.iter().any(|name| command.trim_start().starts_with(name)));
+        let is_guide =
+            document.path.starts_with(root().join("docs")) || document.name().starts_with("README");
+        if names_installed && is_guide {
+            assert!(document.text.contains("target/release/"), "{}", document.name());
+            checked += 1;
+        }
+    }
+    assert!(checked > 3, "pages are found");
 }

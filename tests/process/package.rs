@@ -127,6 +127,8 @@ fn the_package_contains_all_files() {
         "prometheus/alerts.yml",
         "prometheus/prometheus.yml",
         "grafana/dashboards/pixi-game-server.json",
+        "grafana/provisioning/dashboards/dashboards.yml",
+        "grafana/provisioning/datasources/prometheus.yml",
     ];
     let beside = ["changelog.gz", "copyright", "third-party-licences.txt"];
     expected.extend(documents.iter().chain(&beside).map(|name| format!("{doc}/{name}")));

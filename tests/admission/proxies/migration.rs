@@ -33,6 +33,7 @@ impl Stage {
         let (commands, _) = rest.split_once("```").expect("its end");
         let folder = self.folder.display();
         commands
+            .replace("target/release/", "")
             .replace("old.env", &format!("{folder}/old.env"))
             .replace("/run/haproxy/game.sock", &format!("{folder}/game.sock"))
             .replace("127.0.0.1:8107", &self.old.to_string())
