@@ -99,7 +99,9 @@ impl Engine {
     pub(super) fn resume(&mut self, config: &Config) {
         let seed = self.scene.world.rules().seed;
         self.scene_mut().world.set_rules(rules_of(config, seed));
-        *self.viewers.settings_mut() = settings_of(config);
+        // Until then interest sets have the size they had.
+        let max_visible = self.viewers.settings().max_visible;
+        *self.viewers.settings_mut() = Settings { max_visible, ..settings_of(config) };
         self.reconfigure(config);
     }
 
@@ -127,15 +129,18 @@ impl Engine {
         self.set_quality(flush_interval_ms, visibility_rate_hz, max_visible);
     }
 
-    /// Sets the quality level: flush interval, rate of interest updates, and size of interest sets, which also change in a world
-    /// that stands still.
+    /// Sets the quality level: flush interval, rate of interest updates, and size of interest sets, which also grow in a world that
+    /// stands still.
     pub fn set_quality(&mut self, flush_interval_ms: u32, visibility_rate_hz: u32, max_visible: usize) {
         let pace = self.scene.world.rules().pace;
+        let has_room = max_visible > self.viewers.settings().max_visible;
         self.viewers.settings_mut().set_quality(pace, flush_interval_ms, visibility_rate_hz, max_visible);
         let linger = self.viewers.settings().interest_update_max();
         let world = &mut self.scene_mut().world;
         world.set_linger(linger);
-        world.mark_moved_everywhere();
+        if has_room {
+            world.mark_moved_everywhere();
+        }
         self.set_world_cadence();
     }
 
