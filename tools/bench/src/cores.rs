@@ -1,6 +1,6 @@
 //! Several processes on one port: what one core more buys.
 //!
-//! The load test shares the machine, so it must cost little: all clients but the oracle's sample read once a second
+//! The load test shares the machine, so it must cost little: all clients but the oracle's sample read every five seconds
 //! (`--read-every`), and wait for no readiness in between. Their sockets are as roomy as the kernel makes them, so the servers notice
 //! nothing. Only the sample decodes what it receives and times acks. Each load test has as many clients as its descriptors allow.
 //!
@@ -39,7 +39,8 @@ const FLAGS: &[Flag] = &[
     Flag::new("processes", "N", "2", "processes to compare with one").within(2.0, 64.0).variable("PROCESSES"),
     Flag::new("pairs", "N", "3", "pairs of runs of a row").within(1.0, 99.0).variable("PAIRS"),
     Flag::new("duration", "TIME", "10s", "measured time of each run").within(1.0, 3_600.0).variable("DURATION"),
-    Flag::new("counts", "LIST", "10000,14000,19000,28000,36000", "players: numbers to try; one process takes those up to 19000").variable("COUNTS"),
+    Flag::new("counts", "LIST", "6000,8000,10000,12000,14000,16000", "players: numbers to try; one process takes those up to half of the largest, and to 19000").variable("COUNTS"),
+    Flag::new("moves", "N", "0.2", "players: MOVEs of each per second; few, so that the load tests cost little").within(0.01, 60.0).variable("MOVES"),
     Flag::new("crowd", "N", "36000", "crowd: players").within(1.0, 1e6).variable("CROWD"),
     Flag::new("results", "FOLDER", "", "folder to write to [bench/results/DATE-CORES]").variable("RESULTS"),
 ];
@@ -48,9 +49,6 @@ const PARTS: [&str; 3] = ["rows", "players", "crowd"];
 
 /// Rows of the table of loads that are repeated here.
 const ROWS: [&str; 2] = ["c", "d"];
-
-/// Load of each player while their number grows: that of row c.
-const GROWING: &str = "--moves-per-second 2";
 
 /// Load of each player of the crowd: few of them walk, so that two cores suffice for servers and load tests.
 const CROWD: &str = "--profile player --moving 0.005";
@@ -65,6 +63,8 @@ struct Options {
     pairs: usize,
     seconds: u64,
     counts: Vec<usize>,
+    /// MOVEs of each player per second, while their number grows.
+    moves: f64,
     crowd: usize,
     results: Option<PathBuf>,
 }
@@ -82,6 +82,7 @@ fn options(line: &mut CommandLine<'_>) -> Options {
         pairs: line.value("pairs"),
         seconds,
         counts: line.value_with("counts", |text, _| counts(text)),
+        moves: line.value("moves"),
         crowd: line.value("crowd"),
         results: line.optional("results"),
     }
@@ -141,10 +142,13 @@ fn rows(stage: &Stage, options: &Options, missed: &mut Vec<String>) -> Result<St
 }
 
 fn players(stage: &Stage, options: &Options, missed: &mut Vec<String>) -> Result<String, Failure> {
+    let flags = format!("--moves-per-second {}", options.moves);
     let (mut one, mut several) = (Vec::new(), Vec::new());
+    // Of larger numbers the equal of several processes would be unknown.
+    let of_one_max = options.counts.last().map_or(0, |most| most / 2).min(OF_ONE_MAX);
     for &clients in &options.counts {
-        let load = Load { clients, flags: GROWING.to_owned(), seconds: options.seconds };
-        if clients <= OF_ONE_MAX {
+        let load = Load { clients, flags: flags.clone(), seconds: options.seconds };
+        if clients <= of_one_max {
             progress(format_args!("{clients} players on one process"));
             one.push((clients, run(stage, 1, &load)?));
         }
@@ -153,7 +157,7 @@ fn players(stage: &Stage, options: &Options, missed: &mut Vec<String>) -> Result
     }
     let all = one.iter().chain(&several).map(|(_, sample)| sample);
     missed.extend(all.flat_map(|sample| sample.problems.clone()));
-    Ok(report::growth(GROWING, options.processes, &one, &several))
+    Ok(report::growth(&flags, options.processes, &one, &several))
 }
 
 fn crowd(stage: &Stage, options: &Options, missed: &mut Vec<String>) -> Result<String, Failure> {

@@ -16,8 +16,8 @@ use crate::stage::Stage;
 /// Most clients of a load test, within the usual limit of 20,000 open files.
 const CLIENTS_MAX: usize = 19_000;
 
-/// Time between the last join and the measured window.
-const WARM_UP: Duration = Duration::from_secs(5);
+/// Time between the last join and the measured window: the load governor restores a level after three seconds of calm.
+const WARM_UP: Duration = Duration::from_secs(15);
 
 /// Measured time of the load tests beyond the window, whose ends they don't know, in seconds.
 const SLACK_S: u64 = 4;
@@ -77,7 +77,7 @@ impl Load {
                 // The first ones take the remainder.
                 let clients = self.clients / count + usize::from(number < self.clients % count);
                 format!(
-                    "--clients {clients} {} --read-every 1s --connect-rate {rate} --warm-up {}s --duration {}s --seed {} \
+                    "--clients {clients} {} --read-every 5s --connect-rate {rate} --warm-up {}s --duration {}s --seed {} \
                      --metrics {metrics}",
                     self.flags,
                     WARM_UP.as_secs(),
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(commands.len(), 2);
         assert!(
             commands[0]
-                .starts_with("--clients 18001 --moves-per-second 2 --read-every 1s --connect-rate 750 ")
+                .starts_with("--clients 18001 --moves-per-second 2 --read-every 5s --connect-rate 750 ")
         );
         assert!(commands[1].starts_with("--clients 18000 ") && commands[1].contains("--seed 2"));
         assert_eq!(Load { clients: CLIENTS_MAX, ..load }.commands("").len(), 1);
