@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use nix::sys::signal::Signal;
 
@@ -124,16 +126,31 @@ const ELSEWHERE: [&str; 9] = [
     "bench-page",
 ];
 
+/// Threads that run targets, most of which wait.
+const THREADS: usize = 4;
+
+fn works(environment: &Environment, line: &str, words: &str) {
+    let line = line.replace("ROOT", &environment.folder.display().to_string());
+    let (output, text) = environment.run(&line);
+    assert!(text.contains(words), "make {line}: {words:?} is missing:\n{text}");
+    let complains = words.contains(": expected") || words == "nowhere:x";
+    assert_eq!(output.status.success(), !complains, "make {line}: {}\n{text}", output.status);
+}
+
 #[test]
 fn every_target_works() {
     let environment = Environment::new("targets");
-    for (line, words) in TARGETS {
-        let line = line.replace("ROOT", &environment.folder.display().to_string());
-        let (output, text) = environment.run(&line);
-        assert!(text.contains(words), "make {line}: {words:?} is missing:\n{text}");
-        let complains = words.contains(": expected") || words == "nowhere:x";
-        assert_eq!(output.status.success(), !complains, "make {line}: {}\n{text}", output.status);
-    }
+    let next = Mutex::new(TARGETS.iter());
+    let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((line, words)) = take() {
+                    works(&environment, line, words);
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -74,8 +74,7 @@ fn run(mut options: Options) -> Result<bool, Failure> {
     if options.servers.is_empty() {
         options.servers.push(serve()?);
     }
-    let columns: Vec<Column> =
-        options.servers.iter().map(|server| Column::of(server, options.player_speed)).collect();
+    let columns = Column::of_all(&options.servers, options.player_speed);
     let text = if options.is_json { report::json(&columns) } else { report::table(&columns) };
     // The reader may close the pipe early.
     let _ = std::io::stdout().write_all(text.as_bytes());

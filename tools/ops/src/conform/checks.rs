@@ -27,6 +27,8 @@ pub struct Check {
     /// Whether the game's client or the operators of a server depend on it. Otherwise, this project promises it beyond the
     /// behavior of earlier servers.
     pub is_needed: bool,
+    /// Whether it waits for a periodic message, and runs beside the checks after it.
+    pub is_long: bool,
     question: Question,
 }
 
@@ -41,11 +43,15 @@ impl Check {
 }
 
 const fn needed(part: &'static str, name: &'static str, ask: Ask) -> Check {
-    Check { part, name, is_needed: true, question: Question::Plain(ask) }
+    Check { part, name, is_needed: true, is_long: false, question: Question::Plain(ask) }
 }
 
 const fn promised(part: &'static str, name: &'static str, ask: Ask) -> Check {
-    Check { part, name, is_needed: false, question: Question::Plain(ask) }
+    Check { part, name, is_needed: false, is_long: false, question: Question::Plain(ask) }
+}
+
+const fn long(check: Check) -> Check {
+    Check { is_long: true, ..check }
 }
 
 /// Returns all checks, in the order in which a client depends on them.

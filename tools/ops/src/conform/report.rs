@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Instant;
 
 use game_client::deadline::DeadlineStream;
@@ -23,11 +24,30 @@ pub struct Column {
 }
 
 impl Column {
-    /// Runs all checks against a server.
+    /// Runs all checks against a server, the long ones beside those after them.
     pub fn of(server: &Server, step_units: f64) -> Column {
         let reached = reach(server);
         let ask = |check: &Check| reached.clone().and_then(|server| check.ask(server, step_units));
-        Column { name: server.name.clone(), results: checks::all().map(ask).collect() }
+        let mut results: Vec<Outcome> = checks::all().map(|_| Ok(())).collect();
+        thread::scope(|scope| {
+            for (check, result) in checks::all().zip(&mut results) {
+                if check.is_long {
+                    scope.spawn(|| *result = ask(check));
+                } else {
+                    *result = ask(check);
+                }
+            }
+        });
+        Column { name: server.name.clone(), results }
+    }
+
+    /// Runs all checks against all servers at the same time.
+    pub fn of_all(servers: &[Server], step_units: f64) -> Vec<Column> {
+        thread::scope(|scope| {
+            let columns: Vec<_> =
+                servers.iter().map(|server| scope.spawn(move || Column::of(server, step_units))).collect();
+            columns.into_iter().map(|column| column.join().expect("no check panics")).collect()
+        })
     }
 
     /// Whether all checks passed.

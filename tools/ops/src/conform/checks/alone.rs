@@ -29,6 +29,7 @@ pub const CHECKS: &[Check] = &[
         part: PART,
         name: "a walking player moves 24 steps a second",
         is_needed: false,
+        is_long: false,
         question: Question::OfSpeed(speed),
     },
     needed(PART, "JOIN, DIRECTION, ATTACK, ATTACK_END and VIEWPORT are accepted", others),

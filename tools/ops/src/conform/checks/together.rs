@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use game_client::{ClientMessage, Facing, PlayerId, ServerMessage, Vector};
 
-use super::{Check, expect, needed, promised};
+use super::{Check, expect, long, needed, promised};
 use crate::conform::player::{LONG_PATIENCE, PATIENCE, Player};
 
 const PART: &str = "together";
@@ -17,8 +17,8 @@ pub const CHECKS: &[Check] = &[
     promised(PART, "PLAYER_MOVEMENT is not repeated for each MOVE", quiet),
     needed(PART, "PLAYER_DIRECTION reports a turn", direction),
     needed(PART, "PLAYER_ATTACK reports an attack and its position", attack),
-    needed(PART, "GAME_STATE is repeated with current positions", state),
-    promised(PART, "later GAME_STATEs omit the player itself", itself),
+    long(needed(PART, "GAME_STATE is repeated with current positions", state)),
+    long(promised(PART, "later GAME_STATEs omit the player itself", itself)),
     needed(PART, "PLAYER_LEFT reports a LEAVE", leave),
     needed(PART, "PLAYER_LEFT reports a broken connection", breaks),
 ];
