@@ -98,8 +98,9 @@ struct Stage {
 impl Stage {
     fn new(pool: Pool, players: usize) -> Self {
         let rules = crowd::rules();
-        // The default settings.
-        let settings = Settings::new(rules.pace, 128, 50, 5, 1000);
+        // The default settings, except that first sprites load soon: the state of most players, after a shorter warm-up.
+        let mut settings = Settings::new(rules.pace, 128, 50, 5, 1000);
+        settings.first_sprite_load = rules.pace.ticks(1_000);
         let scene = Arc::new(Scene::new(rules));
         let mut stage = Self {
             players: 0,

@@ -31,6 +31,11 @@ impl<T: Copy + Default> Compactor<T> {
         self.kept += kept;
     }
 
+    /// Appends an item.
+    pub(super) fn push(&mut self, item: T) {
+        self.compact(std::iter::once((item, true)));
+    }
+
     /// Returns the kept items, in the order of the input.
     pub(super) fn kept(&self) -> &[T] {
         &self.items[..self.kept]

@@ -51,16 +51,16 @@ pub(super) fn write_flush(
             let first_entered = update_interest(viewer, scene, settings, u32::MAX, scratch);
             let set_changed = first_entered < viewer.interest_set.len() || !scratch.left.ids().is_empty();
             viewer.schedule.changed_since_snapshot |= set_changed || scratch.any_moves;
-            find_changed(viewer, first_entered, &scene.world, scratch);
             if kind == FlushKind::Snapshot {
                 let is_needed = viewer.schedule.changed_since_snapshot
-                    || has_changed_members(viewer, &scene.world, scratch);
+                    || has_changed_members(viewer, first_entered, &scene.world);
                 if is_needed {
                     write_snapshot(viewer, settings, updated_before, frames);
                 }
                 viewer.schedule.snapshot_handled(is_needed, now, settings);
             } else {
-                write_left_and_delta(viewer, settings, scratch, frames);
+                write_left_and_keyframes(viewer, scratch, frames);
+                write_changed(viewer, first_entered, settings, scratch, frames);
                 write_entered(viewer, updated_before, first_entered, frames);
             }
         }
@@ -72,13 +72,7 @@ pub(super) fn write_flush(
 fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
     let world = frames.world;
     let now = world.tick();
-    if let Some(mask) = viewer.mask(world) {
-        mask.intersect(viewer.schedule.unsent(world).slots().words(), &mut scratch.changed_slots);
-        write_changed_slots(viewer, settings, scratch, frames);
-        return;
-    }
-    find_changed(viewer, viewer.interest_set.len(), world, scratch);
-    write_changed(viewer, settings, scratch, frames);
+    write_changed(viewer, viewer.interest_set.len(), settings, scratch, frames);
     if viewer.schedule.left_pending {
         viewer.schedule.left_pending = false;
         let left_pending = &mut viewer.schedule.left_pending;
@@ -92,17 +86,12 @@ fn write_delta(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, 
             *left_pending |= is_gone && !is_told;
             !is_told
         });
-        viewer.update_mask(world);
+        viewer.rebuild_mask(world);
     }
 }
 
-/// Writes an interest update that needs no snapshot: members that left, keyframes, and changed members.
-fn write_left_and_delta(
-    viewer: &mut Viewer,
-    settings: &Settings,
-    scratch: &mut Scratch,
-    frames: &mut Frames<'_>,
-) {
+/// Writes the members that left in an interest update that needs no snapshot, and keyframes.
+fn write_left_and_keyframes(viewer: &Viewer, scratch: &Scratch, frames: &mut Frames<'_>) {
     for &id in scratch.left.ids() {
         frames.left(id);
     }
@@ -112,7 +101,6 @@ fn write_left_and_delta(
             write_keyframe(viewer, member, frames);
         }
     }
-    write_changed(viewer, settings, scratch, frames);
 }
 
 /// Finds the members before position `members` that may have changed.
@@ -123,13 +111,39 @@ fn find_changed(viewer: &Viewer, members: usize, world: &World, scratch: &mut Sc
     scratch.changed.compact(slots.map(|(at, &slot)| (at as u32, changed.has(slot))));
 }
 
-fn has_changed_members(viewer: &Viewer, world: &World, scratch: &Scratch) -> bool {
-    let mut slots = scratch.changed.kept().iter().map(|&at| viewer.interest_set.slots()[at as usize]);
-    slots.any(|slot| viewer.schedule.unsent(world).has_changed(slot))
+/// Returns whether any of the first `members` members has changed since the last flush.
+fn has_changed_members(viewer: &Viewer, members: usize, world: &World) -> bool {
+    let changes = viewer.schedule.unsent(world);
+    viewer.interest_set.slots()[..members].iter().any(|&slot| changes.has_changed(slot))
+}
+
+/// Writes the latest state of those of the first `members` members that have changed since the last flush.
+fn write_changed(
+    viewer: &mut Viewer,
+    members: usize,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    frames: &mut Frames<'_>,
+) {
+    let Some(mask) = viewer.mask(frames.world) else {
+        find_changed(viewer, members, frames.world, scratch);
+        return write_changed_members(viewer, settings, scratch, frames);
+    };
+    mask.intersect(viewer.schedule.unsent(frames.world).slots().words(), &mut scratch.changed_slots);
+    let others = &viewer.interest_set.slots()[members..];
+    if !others.is_empty() {
+        scratch.changed_slots.retain(|slot| !others.contains(slot));
+    }
+    write_changed_slots(viewer, settings, scratch, frames);
 }
 
 /// Writes the latest state of the members in `scratch.changed`. Nearly always only the vector changed.
-fn write_changed(viewer: &mut Viewer, settings: &Settings, scratch: &mut Scratch, frames: &mut Frames<'_>) {
+fn write_changed_members(
+    viewer: &mut Viewer,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    frames: &mut Frames<'_>,
+) {
     let Scratch { changed, movements, .. } = scratch;
     let world = frames.world;
     // As long as no entity left the world, the slot of a member still holds that member.
@@ -221,7 +235,7 @@ fn write_snapshot(viewer: &mut Viewer, settings: &Settings, updated_before: Tick
     viewer.interest_set.retain(|member| world.is_present(member.slot, member.id));
     let any_gone = viewer.interest_set.len() < members;
     if any_gone {
-        viewer.update_mask(world);
+        viewer.rebuild_mask(world);
     }
     // The client keeps a removed entity whose sprite is still loading; the next snapshot removes it.
     viewer.schedule.changed_since_snapshot = any_gone;

@@ -16,7 +16,7 @@ use super::compaction::Compactor;
 use super::epoch_set::EpochSet;
 use super::grid::Rect;
 use super::interest_set::{InterestSet, Left};
-use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint, radius_of};
+use super::search::{Candidate, RADIUS_MAX, Search, Viewpoint, farthest_below, radius_of};
 use super::viewer::Viewer;
 use super::{Scene, Settings};
 use crate::wire::message::MovementFrame;
@@ -26,25 +26,29 @@ use crate::world::{Tick, World};
 /// Factor applied to the distance of a member when candidates are ranked.
 pub const HYSTERESIS_DISTANCE_FACTOR: f64 = 0.7;
 
-/// The square of [`HYSTERESIS_DISTANCE_FACTOR`], in percent.
-const HYSTERESIS_SQUARED_PERCENT: u64 = 49;
+/// Returns the squared distance with which a member is ranked.
+fn scaled(squared_distance: u64) -> u64 {
+    /// The square of [`HYSTERESIS_DISTANCE_FACTOR`], in percent.
+    const HYSTERESIS_SQUARED_PERCENT: u64 = 49;
+    squared_distance * HYSTERESIS_SQUARED_PERCENT / 100
+}
 
 /// Buffers reused by interest updates and flushes; each worker has its own.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Slots that can't enter in this update: the viewer and all members.
     seen: EpochSet,
-    /// Candidates for the interest set; after an update, the selected ones.
+    /// Candidates for the interest set.
     candidates: Compactor<Candidate>,
-    /// Whether the member at each position stays in the set.
-    keep: Vec<bool>,
-    /// Positions of the members that were not selected.
-    evicted: Compactor<u32>,
+    /// Positions of the members that leave.
+    leaving: Compactor<u32>,
     /// Slots of the entities that enter.
     entering: Compactor<u32>,
     /// The members that left in the last update.
     pub(super) left: Left,
-    /// Squared distances of members.
+    /// The entities that left a moment ago and are near enough to enter again.
+    returning: Compactor<Candidate>,
+    /// Squared distances of the members within their dwell time.
     distances: Vec<u64>,
     /// Positions of the members that may have changed.
     pub(super) changed: Compactor<u32>,
@@ -76,23 +80,32 @@ pub(crate) fn update_interest(
     let now = world.tick();
     let viewpoint = Viewpoint::of(viewer, world);
     scratch.left.clear();
-    scratch.keep.clear();
-    scratch.keep.resize(viewer.interest_set.len(), true);
+    scratch.leaving.clear();
     (scratch.any_moves, scratch.farthest_squared) = (false, 0);
     scratch.seen.clear(world.slots());
     scratch.seen.insert(viewer.slot);
+    let all_present = !viewer.schedule.may_have_left_pending(world);
 
     // Members are in the order in which they entered, so the evictable ones come first.
     let evictable = viewer.interest_set.count_aged(settings.dwell, now);
-    rank_evictable(&viewer.interest_set, evictable, world, &viewpoint, scratch);
-    let farthest_member = scratch.farthest_squared * HYSTERESIS_SQUARED_PERCENT / 100;
+    if all_present && viewpoint.sees_all {
+        rank_evictable::<true>(&viewer.interest_set, evictable, world, &viewpoint, scratch);
+    } else {
+        rank_evictable::<false>(&viewer.interest_set, evictable, world, &viewpoint, scratch);
+    }
+    let farthest_member = scaled(scratch.farthest_squared);
     let protected = keep_protected(viewer, evictable, world, settings, &viewpoint, scratch);
     let capacity = settings.max_visible.saturating_sub(protected);
-    let is_blocking = block_recent_leaves(viewer, scene, settings, &viewpoint, scratch);
-    Search { scene, viewpoint: &viewpoint, capacity, farthest_member, ids_below, seen: &scratch.seen }
+    // Without free capacity, a newcomer must be nearer than the farthest ranked member.
+    let has_capacity = capacity > scratch.candidates.kept().len();
+    let squared_limit = if has_capacity { u64::MAX } else { farthest_member };
+    let is_blocking =
+        block_recent_leaves(viewer, scene, settings, &viewpoint, evictable, squared_limit, scratch);
+    Search { scene, viewpoint: &viewpoint, capacity, squared_limit, ids_below, seen: &scratch.seen }
         .run(viewer.search_radius(), &mut scratch.candidates);
-    select_nearest(capacity, scratch);
-    viewer.interest_set.retain_mask(&scratch.keep, &mut scratch.left);
+    let farthest_selected = select_nearest(capacity, scratch);
+    scratch.leaving.kept_mut().sort_unstable();
+    viewer.interest_set.remove(scratch.leaving.kept(), &mut scratch.left);
     if !scratch.left.ids().is_empty() {
         viewer.recent_leaves.record(scratch.left.iter(), now, settings.max_visible);
     }
@@ -113,7 +126,6 @@ pub(crate) fn update_interest(
             scratch.keyframes.start = 0;
         }
     }
-    let farthest_selected = find_entering(scratch);
     for &slot in scratch.entering.kept() {
         viewer.interest_set.enter(slot, world.entity_state(slot).id(), now);
     }
@@ -125,7 +137,11 @@ pub(crate) fn update_interest(
     if is_blocking {
         viewer.schedule.request_later_update(now);
     }
-    viewer.update_mask(world);
+    if all_present {
+        viewer.update_mask(scratch.left.slots(), first_entered, world);
+    } else {
+        viewer.rebuild_mask(world);
+    }
     // The distance of a selected member is scaled down, so it never raises the maximum.
     let farthest = scratch.farthest_squared.max(farthest_selected);
     viewer.regions = regions_of_interest(viewer, world, settings, &viewpoint, farthest);
@@ -138,35 +154,38 @@ fn members_reaching_age(members: &InterestSet, age: Tick, since: Tick, now: Tick
     members.count_aged(age + (now - since), now)..members.count_aged(age, now)
 }
 
-/// Ranks the members before position `evictable` that are still in range.
+/// Ranks the members before position `evictable` that are still in range. With `ALL_STAY`, all of them are in the world and in
+/// range.
 ///
 /// Every member in the world is inserted into `seen`, even if it leaves: it must not re-enter at once.
-fn rank_evictable(
+fn rank_evictable<const ALL_STAY: bool>(
     members: &InterestSet,
     evictable: usize,
     world: &World,
     viewpoint: &Viewpoint,
     scratch: &mut Scratch,
 ) {
-    let Scratch { seen, candidates, keep, .. } = scratch;
+    let Scratch { seen, candidates, leaving, .. } = scratch;
     let (mut any_moves, mut farthest_squared) = (false, 0);
-    let named = members.slots()[..evictable].iter().zip(&members.ids()[..evictable]).zip(keep);
+    let named = members.slots()[..evictable].iter().zip(&members.ids()[..evictable]);
     // Copies: the writes in the loop could otherwise change what a reference points to.
     let (states, viewpoint) = (world.entity_states(), *viewpoint);
     candidates.clear();
-    candidates.compact(named.enumerate().map(|(at, ((&slot, &id), keep))| {
+    candidates.compact(named.enumerate().map(|(at, (&slot, &id))| {
         let entity = states[slot as usize];
-        if !entity.has_id(id) {
-            *keep = false;
+        if !ALL_STAY && !entity.has_id(id) {
+            leaving.push(at as u32);
             return (Candidate::default(), false);
         }
         seen.insert(slot);
-        let stays = viewpoint.is_in_range(entity.position);
-        *keep = stays;
+        let stays = ALL_STAY || viewpoint.is_in_range(entity.position);
+        if !stays {
+            leaving.push(at as u32);
+        }
         let squared_distance = viewpoint.squared_distance_to(entity.position);
         farthest_squared = farthest_squared.max(if stays { squared_distance } else { 0 });
         any_moves |= entity.is_moving();
-        (Candidate::member(squared_distance * HYSTERESIS_SQUARED_PERCENT / 100, at as u32), stays)
+        (Candidate::member(scaled(squared_distance), at as u32), stays)
     }));
     (scratch.any_moves, scratch.farthest_squared) = (any_moves, farthest_squared);
 }
@@ -185,7 +204,7 @@ fn keep_protected(
     viewpoint: &Viewpoint,
     scratch: &mut Scratch,
 ) -> usize {
-    let Scratch { seen, keep, .. } = scratch;
+    let Scratch { seen, leaving, .. } = scratch;
     if viewer.schedule.changed_since_snapshot
         && !viewer.schedule.may_have_left_pending(world)
         && evictable < viewer.interest_set.len()
@@ -199,14 +218,14 @@ fn keep_protected(
     let (mut any_moves, mut farthest_squared) = (scratch.any_moves, scratch.farthest_squared);
     let (mut kept, mut left_pending) = (0, false);
     let named = viewer.interest_set.slots()[evictable..].iter().zip(&viewer.interest_set.ids()[evictable..]);
-    for (at, ((&slot, &id), keep)) in named.zip(&mut keep[evictable..]).enumerate() {
+    for (at, (&slot, &id)) in (evictable..).zip(named) {
         let entity = world.entity_state(slot);
         if entity.has_id(id) {
             seen.insert(slot);
             farthest_squared = viewpoint.squared_distance_to(entity.position).max(farthest_squared);
             any_moves |= entity.is_moving();
-        } else if viewer.interest_set.at(evictable + at).age(world.tick()) >= settings.removed_dwell {
-            *keep = false;
+        } else if viewer.interest_set.at(at).age(world.tick()) >= settings.removed_dwell {
+            leaving.push(at as u32);
             continue;
         } else {
             left_pending = true;
@@ -218,7 +237,8 @@ fn keep_protected(
     kept
 }
 
-/// Keeps the entities that left a moment ago out of the search, unless they are among the nearest half. Returns whether there are any.
+/// Keeps the entities that left a moment ago out of the search, unless they are among the nearest half. Returns whether any is not
+/// in the set. From `squared_limit` on, none can be selected.
 ///
 /// While a client that draws the whole world may be loading its first sprite, all of them are kept out: it has missed their LEFT,
 /// and would draw them twice, permanently. Clients with a viewport are of another kind.
@@ -227,6 +247,8 @@ fn block_recent_leaves(
     scene: &Scene,
     settings: &Settings,
     viewpoint: &Viewpoint,
+    evictable: usize,
+    squared_limit: u64,
     scratch: &mut Scratch,
 ) -> bool {
     let (world, now) = (&scene.world, scene.world.tick());
@@ -238,79 +260,91 @@ fn block_recent_leaves(
     if viewer.recent_leaves.is_empty() {
         return false;
     }
-    let beyond = if is_loading { 0 } else { half_distance(viewer, world, settings, viewpoint, scratch) };
-    let mut is_blocking = false;
-    for leave in viewer.recent_leaves.iter() {
-        let entity = world.entity_state(leave.slot);
-        let is_blocked = leave.is_of(entity.id()) && viewpoint.squared_distance_to(entity.position) >= beyond;
-        if is_blocked {
-            scratch.seen.insert(leave.slot);
-            is_blocking = true;
-        }
+    let is_any_away = find_returning(viewer, world, viewpoint, squared_limit, scratch);
+    let nearest_half = if is_loading || scratch.returning.kept().is_empty() {
+        0
+    } else {
+        count_in_nearest_half(&viewer.interest_set, evictable, world, settings, viewpoint, scratch)
+    };
+    for entity in &scratch.returning.kept()[nearest_half..] {
+        scratch.seen.insert(entity.index());
     }
-    is_blocking
+    is_any_away
 }
 
-/// Returns the squared distance from which on an entity is not among the nearest half of a full interest set: that of the member
-/// with this rank, or [`u64::MAX`] if there are fewer.
-fn half_distance(
+/// Finds the entities that left a moment ago and could enter again. Returns whether any is not in the set.
+fn find_returning(
     viewer: &Viewer,
+    world: &World,
+    viewpoint: &Viewpoint,
+    squared_limit: u64,
+    scratch: &mut Scratch,
+) -> bool {
+    let Scratch { seen, returning, .. } = scratch;
+    let (seen, mut is_any_away) = (seen.view(), false);
+    returning.clear();
+    returning.compact(viewer.recent_leaves.as_slice().iter().map(|leave| {
+        let entity = world.entity_state(leave.slot);
+        let squared_distance = viewpoint.squared_distance_to(entity.position);
+        let is_away = leave.is_of(entity.id()) & !seen.contains(leave.slot);
+        is_any_away |= is_away;
+        let is_near = (squared_distance < squared_limit) & viewpoint.is_in_view(entity.position);
+        (Candidate::newcomer(squared_distance, leave.slot), is_away & is_near)
+    }));
+    is_any_away
+}
+
+/// Returns how many of the returning entities are among the nearest half of a full interest set, and moves them to the front. The
+/// members before position `evictable` are ranked already.
+fn count_in_nearest_half(
+    members: &InterestSet,
+    evictable: usize,
     world: &World,
     settings: &Settings,
     viewpoint: &Viewpoint,
     scratch: &mut Scratch,
-) -> u64 {
-    let half = settings.max_visible.div_ceil(2);
-    let Scratch { distances, .. } = scratch;
+) -> usize {
+    let Scratch { candidates, returning, distances, .. } = scratch;
+    let distance = |&slot: &u32| viewpoint.squared_distance_to(world.entity_state(slot).position);
     distances.clear();
-    let position = |&slot: &u32| viewpoint.squared_distance_to(world.entity_state(slot).position);
-    distances.extend(viewer.interest_set.slots().iter().map(position));
-    if distances.len() < half {
-        return u64::MAX;
+    distances.extend(members.slots()[evictable..].iter().map(distance));
+    let is_half_nearer = |entity: Candidate| {
+        let ranked = Candidate::member(scaled(entity.squared_distance()), 0);
+        let nearer: usize = candidates.kept().iter().map(|member| usize::from(*member < ranked)).sum();
+        let is_nearer = |distance: &u64| usize::from(*distance < entity.squared_distance());
+        nearer + distances.iter().map(is_nearer).sum::<usize>() >= settings.max_visible.div_ceil(2)
+    };
+    let returning = returning.kept_mut();
+    // Mostly the nearest one is beyond that half already, and with it all of them.
+    if returning.iter().min().is_none_or(|nearest| is_half_nearer(*nearest)) {
+        return 0;
     }
-    *distances.select_nth_unstable(half - 1).1
+    returning.sort_unstable();
+    returning.partition_point(|entity| !is_half_nearer(*entity))
 }
 
 /// Up to this surplus, candidates are removed by one scan each; above it, a selection algorithm is faster.
-const ONE_BY_ONE_MAX: usize = 6;
+const ONE_BY_ONE_MAX: usize = 4;
 
-/// Keeps the nearest `capacity` candidates and evicts the members that are not among them.
-fn select_nearest(capacity: usize, scratch: &mut Scratch) {
-    let Scratch { candidates, keep, evicted, .. } = scratch;
+/// Selects the nearest `capacity` candidates: the other members leave, and the newcomers among the selected ones enter. Returns
+/// the largest squared distance selected.
+fn select_nearest(capacity: usize, scratch: &mut Scratch) -> u64 {
+    let Scratch { candidates, leaving, entering, .. } = scratch;
     let ranked = candidates.kept_mut();
-    if ranked.len() <= capacity {
-        return;
-    }
-    let surplus = ranked.len() - capacity;
-    if surplus <= ONE_BY_ONE_MAX {
-        (0..surplus).for_each(|done| swap_farthest_last(ranked, done));
+    let surplus = ranked.len().saturating_sub(capacity);
+    let limit = if surplus > ONE_BY_ONE_MAX {
+        *ranked.select_nth_unstable(capacity).1
     } else {
-        ranked.select_nth_unstable(capacity);
+        (0..surplus).fold(Candidate::LIMIT, |limit, _| farthest_below(limit, ranked))
+    };
+    if surplus > 0 {
+        let is_evicted = |candidate: &Candidate| candidate.is_member() & (*candidate >= limit);
+        leaving.compact(ranked.iter().map(|candidate| (candidate.index(), is_evicted(candidate))));
     }
-    evicted.clear();
-    evicted.compact(ranked[capacity..].iter().map(|candidate| (candidate.index(), candidate.is_member())));
-    evicted.kept().iter().for_each(|&at| keep[at as usize] = false);
-    candidates.truncate(capacity);
-}
-
-/// Swaps the farthest of all but the last `done` candidates to the end of that range.
-fn swap_farthest_last(ranked: &mut [Candidate], done: usize) {
-    let last = ranked.len() - 1 - done;
-    if let Some((farthest, _)) = ranked[..=last].iter().enumerate().max_by_key(|(_, candidate)| **candidate) {
-        ranked.swap(farthest, last);
-    }
-}
-
-/// Finds the selected candidates that are no members yet. Returns the largest squared distance selected.
-fn find_entering(scratch: &mut Scratch) -> u64 {
-    let Scratch { candidates, entering, .. } = scratch;
-    let mut farthest = 0;
+    let is_entering = |candidate: &Candidate| !candidate.is_member() & (*candidate < limit);
     entering.clear();
-    entering.compact(candidates.kept().iter().map(|selected| {
-        farthest = selected.squared_distance().max(farthest);
-        (selected.index(), !selected.is_member())
-    }));
-    farthest
+    entering.compact(ranked.iter().map(|candidate| (candidate.index(), is_entering(candidate))));
+    farthest_below(limit, ranked).squared_distance()
 }
 
 /// Returns the regions whose changes can matter until the next update, given the largest squared distance.

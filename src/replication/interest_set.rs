@@ -6,7 +6,6 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::compaction::Compactor;
 use crate::prefetch::prefetch_all;
 use crate::world::Tick;
 
@@ -33,8 +32,8 @@ fn age(entered: u32, now: Tick) -> Tick {
 /// The members that left in an interest update.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    pub(super) slots: Compactor<u32>,
-    pub(super) ids: Compactor<u32>,
+    slots: Vec<u32>,
+    ids: Vec<u32>,
 }
 
 impl Left {
@@ -43,13 +42,17 @@ impl Left {
         self.ids.clear();
     }
 
+    pub(super) fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
     pub(super) fn ids(&self) -> &[u32] {
-        self.ids.kept()
+        &self.ids
     }
 
     /// Returns the slot and the id of each.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.slots.kept().iter().copied().zip(self.ids().iter().copied())
+        self.slots.iter().copied().zip(self.ids.iter().copied())
     }
 }
 
@@ -176,23 +179,23 @@ impl InterestSet {
         self.rows[start..end].fill(now as u32);
     }
 
-    /// Keeps the members at the positions where `keep` is true; appends the slots and ids of the others to `left`.
-    pub(super) fn retain_mask(&mut self, keep: &[bool], left: &mut Left) {
-        let len = self.len();
-        let Some(first) = keep[..len].iter().position(|keep| !keep) else { return };
-        left.ids.compact(self.ids()[first..].iter().zip(&keep[first..]).map(|(&id, &keep)| (id, !keep)));
-        left.slots
-            .compact(self.slots()[first..].iter().zip(&keep[first..]).map(|(&slot, &keep)| (slot, !keep)));
-        let capacity = self.capacity();
-        let (slots, others) = self.rows.split_at_mut(capacity);
-        let (ids, entered) = others.split_at_mut(capacity);
-        let (slots, ids, entered) = (&mut slots[..len], &mut ids[..len], &mut entered[..len]);
-        let mut kept = first;
-        for (at, keep) in keep[..len].iter().enumerate().skip(first) {
-            (slots[kept], ids[kept], entered[kept]) = (slots[at], ids[at], entered[at]);
-            kept += usize::from(*keep);
+    /// Removes the members at these positions, which ascend. Appends their slots and ids to `left`.
+    ///
+    /// # Panics
+    /// If a position is out of bounds.
+    pub(super) fn remove(&mut self, positions: &[u32], left: &mut Left) {
+        left.slots.extend(positions.iter().map(|&at| self.slots()[at as usize]));
+        left.ids.extend(positions.iter().map(|&at| self.ids()[at as usize]));
+        let (len, capacity) = (self.len(), self.capacity());
+        for row in 0..ROWS {
+            let row = &mut self.rows[row * capacity..][..len];
+            for (removed, &at) in positions.iter().enumerate() {
+                // The members up to the next removed one move together.
+                let next = positions.get(removed + 1).map_or(len, |&next| next as usize);
+                row.copy_within(at as usize + 1..next, at as usize - removed);
+            }
         }
-        self.len = kept as u32;
+        self.len -= positions.len() as u32;
     }
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(InterestEntry) -> bool) {
@@ -246,14 +249,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn retaining_matches_filtering_a_list(count in 0u32..200, gone in proptest::collection::vec(any::<bool>(), 200)) {
+        fn removing_and_retaining_match_filtering_a_list(count in 0u32..200, gone in proptest::collection::vec(any::<bool>(), 200)) {
             let mut kept = set_of(count);
             let all: Vec<InterestEntry> = (0..count).map(member).collect();
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), all.clone());
             let keep = |member: &InterestEntry| !gone[member.slot as usize];
             let (expected, others): (Vec<InterestEntry>, Vec<InterestEntry>) = all.into_iter().partition(keep);
             let mut left = Left::default();
-            kept.retain_mask(&gone.iter().map(|gone| !gone).collect::<Vec<_>>(), &mut left);
+            let positions: Vec<u32> = (0..count).filter(|at| gone[*at as usize]).collect();
+            kept.remove(&positions, &mut left);
             let mut retained = set_of(count);
             retained.retain(|member| keep(&member));
             prop_assert_eq!(kept.iter().collect::<Vec<_>>(), expected.clone());

@@ -44,8 +44,9 @@ impl RecentLeaves {
         self.0.is_none()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Leave> + '_ {
-        self.0.iter().flat_map(|leaves| leaves.by_age.iter().copied())
+    /// Returns the leaves, oldest first.
+    pub(super) fn as_slice(&self) -> &[Leave] {
+        self.0.as_ref().map_or(&[], |leaves| &leaves.by_age)
     }
 
     /// Forgets the leaves that are `hold` ticks old, given that the last call was `elapsed` ticks ago.
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     fn slots(leaves: &RecentLeaves) -> Vec<u32> {
-        leaves.iter().map(|leave| leave.slot).collect()
+        leaves.as_slice().iter().map(|leave| leave.slot).collect()
     }
 
     #[test]
@@ -92,7 +93,9 @@ mod tests {
         for n in 0..4_u32 {
             leaves.record([(n, 70_000 + n)].into_iter(), start + Tick::from(n), 4);
         }
-        assert!(leaves.iter().all(|leave| leave.is_of(70_000 + leave.slot) && !leave.is_of(70_009)));
+        assert!(
+            leaves.as_slice().iter().all(|leave| leave.is_of(70_000 + leave.slot) && !leave.is_of(70_009))
+        );
         leaves.forget(10, 1, start + 11);
         assert_eq!(slots(&leaves), [2, 3], "older than ten ticks, across the wrap of the tick");
         leaves.forget(10, 1, start + 13);

@@ -16,13 +16,21 @@ pub(super) struct Viewpoint {
     pub(super) enter: Rect,
     /// Rectangle in which members stay.
     pub(super) leave: Rect,
+    /// Both rectangles are the whole world.
+    pub(super) sees_all: bool,
 }
 
 impl Viewpoint {
     pub(super) fn of(viewer: &Viewer, world: &World) -> Self {
         let position = world.position(viewer.slot);
         let (enter, leave) = viewer.enter_and_leave_rects(world);
-        Self { x: i32::from(position.x), y: i32::from(position.y), enter, leave }
+        let sees_all = viewer.half_sides().is_none();
+        Self { x: i32::from(position.x), y: i32::from(position.y), enter, leave, sees_all }
+    }
+
+    /// Returns whether an entity at this position may enter.
+    pub(super) fn is_in_view(&self, position: Position) -> bool {
+        self.enter.contains(i32::from(position.x), i32::from(position.y))
     }
 
     /// Returns whether a member at this position stays in range.
@@ -47,6 +55,9 @@ pub(super) struct Candidate(u64);
 const INDEX_BITS: u32 = 29;
 
 impl Candidate {
+    /// Farther than every candidate.
+    pub(super) const LIMIT: Self = Self(u64::MAX);
+
     pub(super) fn member(squared_distance: u64, position: u32) -> Self {
         Self::new(squared_distance, position, true)
     }
@@ -74,6 +85,12 @@ impl Candidate {
     }
 }
 
+/// Returns the farthest of the candidates below a limit, without branches: where they are is unpredictable.
+pub(super) fn farthest_below(limit: Candidate, candidates: &[Candidate]) -> Candidate {
+    let below = |candidate: &Candidate| if candidate.0 < limit.0 { candidate.0 } else { 0 };
+    Candidate(candidates.iter().map(below).fold(0, u64::max))
+}
+
 /// An upper bound on the distance between two positions in a world, in units.
 pub(super) const RADIUS_MAX: i32 = 1 << 17;
 
@@ -92,8 +109,8 @@ pub(super) struct Search<'a> {
     pub(super) viewpoint: &'a Viewpoint,
     /// Maximum number of candidates that are selected.
     pub(super) capacity: usize,
-    /// Largest squared distance of the ranked members, which are scaled; 0 without one.
-    pub(super) farthest_member: u64,
+    /// Squared distance from which on no newcomer can be selected.
+    pub(super) squared_limit: u64,
     /// Only entities with an id below this one are candidates.
     pub(super) ids_below: u32,
     /// Slots that are not candidates, such as those of members.
@@ -103,20 +120,14 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     /// Appends every newcomer that may be selected to the ranked members.
     ///
-    /// These are at least the nearest newcomers that fill the capacity, and all that are nearer than the farthest ranked
+    /// These are at least the nearest newcomers that fill the capacity, and all within the limit that are nearer than a ranked
     /// member. `radius`, in units, is where the search starts; it affects the cost but not the selection.
     pub(super) fn run(&self, radius: i32, candidates: &mut Compactor<Candidate>) {
         let members = candidates.kept().len();
-        let farthest = self.farthest_member;
-        debug_assert_eq!(
-            farthest,
-            candidates.kept().iter().map(|member| member.squared_distance()).max().unwrap_or(0)
-        );
-        // Without free capacity, a newcomer must be nearer than the farthest ranked member.
-        let squared_limit = if self.capacity > members { u64::MAX } else { farthest };
+        let squared_limit = self.squared_limit;
         let grid = &self.scene.grid;
         if grid.entries().len() <= LINEAR_SEARCH_MAX {
-            self.collect(grid.entries(), squared_limit, candidates);
+            self.collect(grid.entries(), squared_limit, self.viewpoint.sees_all, candidates);
             return;
         }
         // Searches circles of growing radius, up to the limit beyond which no newcomer can be selected. Once
@@ -129,9 +140,11 @@ impl Search<'_> {
             let is_everywhere = rect.covers(&self.viewpoint.enter);
             let squared_radius =
                 if is_everywhere { u64::MAX } else { u64::from(radius.unsigned_abs()).pow(2) };
+            // Whoever is nearer than the radius is then in view.
+            let is_inside = self.viewpoint.sees_all || self.viewpoint.enter.covers(&rect);
             candidates.truncate(members);
             for run in grid.runs(rect.intersect(&self.viewpoint.enter)) {
-                self.collect(run, squared_limit.min(squared_radius), candidates);
+                self.collect(run, squared_limit.min(squared_radius), is_inside, candidates);
             }
             if is_everywhere
                 || squared_radius >= squared_limit
@@ -148,21 +161,36 @@ impl Search<'_> {
         }
     }
 
-    fn collect(&self, run: &[GridEntry], squared_below: u64, candidates: &mut Compactor<Candidate>) {
+    /// Appends the newcomers of a run below this squared distance. With `is_inside`, all of them are in view.
+    fn collect(
+        &self,
+        run: &[GridEntry],
+        squared_below: u64,
+        is_inside: bool,
+        candidates: &mut Compactor<Candidate>,
+    ) {
         let world = &self.scene.world;
-        let is_fresh = !self.scene.has_removals();
         // Copies: the compactor's writes could otherwise change what a reference points to.
         let (viewpoint, seen, ids_below) = (*self.viewpoint, self.seen.view(), self.ids_below);
-        candidates.compact(run.iter().map(|&GridEntry { slot, id, position }| {
+        // Evaluated without short circuits, since no condition is predictable.
+        let offer = |&GridEntry { slot, position, .. }: &GridEntry| {
             let squared_distance = viewpoint.squared_distance_to(position);
-            // Evaluated without short circuits, since no condition is predictable. Presence must be checked
-            // only if entities left the world after the grid was built.
-            let counts = (squared_distance < squared_below)
-                & !seen.contains(slot)
-                & viewpoint.enter.contains(i32::from(position.x), i32::from(position.y))
-                & (id < ids_below)
-                & (is_fresh || world.is_present(slot, id));
-            (Candidate::newcomer(squared_distance, slot), counts)
+            let is_new = (squared_distance < squared_below) & !seen.contains(slot);
+            (Candidate::newcomer(squared_distance, slot), is_new)
+        };
+        // Presence must be checked only if entities left the world after the grid was built.
+        let is_fresh = !self.scene.has_removals();
+        if is_inside && is_fresh && ids_below == u32::MAX {
+            candidates.compact(run.iter().map(offer));
+            return;
+        }
+        candidates.compact(run.iter().map(|entry| {
+            let (candidate, is_new) = offer(entry);
+            let counts = is_new
+                & viewpoint.is_in_view(entry.position)
+                & (entry.id < ids_below)
+                & (is_fresh || world.is_present(entry.slot, entry.id));
+            (candidate, counts)
         }));
     }
 }

@@ -25,8 +25,24 @@ impl SlotMask {
     pub(super) fn assign(&mut self, slots: &[u32]) {
         self.0.fill(0);
         for &slot in slots {
-            self.0[slot as usize / BITS] |= 1 << (slot as usize % BITS);
+            self.insert(slot);
         }
+    }
+
+    /// Adds a slot.
+    ///
+    /// # Panics
+    /// If the slot is out of range.
+    pub(super) fn insert(&mut self, slot: u32) {
+        self.0[slot as usize / BITS] |= 1 << (slot as usize % BITS);
+    }
+
+    /// Removes a slot.
+    ///
+    /// # Panics
+    /// If the slot is out of range.
+    pub(super) fn remove(&mut self, slot: u32) {
+        self.0[slot as usize / BITS] &= !(1 << (slot as usize % BITS));
     }
 
     /// Returns whether these are the slots of the set.

@@ -47,7 +47,7 @@ fn check_set(viewer: &Viewer, scene: &Scene, settings: &Settings) -> Result<(), 
     let farthest = old.map(|slot| distance(here, world.position(*slot))).fold(0.0, f64::max);
     for slot in 0..world.slots() as u32 {
         let position = world.position(slot);
-        let has_just_left = viewer.recent_leaves.iter().any(|leave| leave.slot == slot);
+        let has_just_left = viewer.recent_leaves.as_slice().iter().any(|leave| leave.slot == slot);
         if slot == viewer.slot || shown.contains_key(&slot) || !inside(enter, position) || has_just_left {
             continue;
         }

@@ -76,8 +76,24 @@ impl Viewer {
         }
     }
 
-    /// Brings the mask up to date after members entered or left.
-    pub(super) fn update_mask(&mut self, world: &World) {
+    /// Brings the mask up to date after these members left, and after the ones from position `first_entered` on entered. The set
+    /// had no member without an entity of its own: two members would share the bit of a slot.
+    pub(super) fn update_mask(&mut self, left: &[u32], first_entered: usize, world: &World) {
+        match &mut self.mask {
+            Some(mask) if world.slots() <= SLOTS_MAX => {
+                for &slot in left {
+                    mask.remove(slot);
+                }
+                for &slot in &self.interest_set.slots()[first_entered..] {
+                    mask.insert(slot);
+                }
+            }
+            _ => self.rebuild_mask(world),
+        }
+    }
+
+    /// Brings the mask up to date after any change.
+    pub(super) fn rebuild_mask(&mut self, world: &World) {
         if world.slots() <= SLOTS_MAX {
             self.mask.get_or_insert_default().assign(self.interest_set.slots());
         } else {
