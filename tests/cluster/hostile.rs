@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
 
 use pixi_game_server::cluster::message::{Body, Changes, Header, Heartbeat, encode};
 use pixi_game_server::cluster::status::Status;
@@ -100,7 +101,7 @@ fn no_counter_value_prevents_joins() {
     let values: [&[u8]; 7] = [
         b"4294967295", b"9223372036854775807", b"-5", b"garbage", b"", b"inf", b"99999999999999999999999999",
     ];
-    for value in values {
+    let admits = |value: &[u8]| {
         let redis = Redis::start();
         assert!(redis.command(&[b"SET", key, value]).starts_with("+OK"));
         // A node without ids waits before it resets the counter.
@@ -110,7 +111,12 @@ fn no_counter_value_prevents_joins() {
         redis.command(&[b"SET", key, value]);
         assert_players_can_join(&start(&settings(&redis, "second")));
         first.wait_for_log("an implausible id counter");
-    }
+    };
+    thread::scope(|scope| {
+        for value in values {
+            scope.spawn(|| admits(value));
+        }
+    });
     let redis = Redis::start();
     redis.command(&[b"RPUSH", key, b"a list"]);
     assert_players_can_join(&start(&settings(&redis, "first")));
