@@ -17,4 +17,4 @@ BUILD=${BUILD:-debug}
 tools/cargo.sh build --package pixi-game-server --package loadtest --bins --profile "${BUILD/debug/dev}"
 PROGRAMS="$(realpath "${CARGO_TARGET_DIR:-target}")/$BUILD" CHROMIUM="$(command -v chromium)"
 export PROGRAMS CHROMIUM
-exec node --test --test-reporter=spec "${@/#/tests/page/}"
+exec node --test --test-concurrency=2 --test-reporter=spec "${@/#/tests/page/}"
