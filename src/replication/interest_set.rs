@@ -51,7 +51,7 @@ impl Left {
     }
 
     /// Returns the slot and the id of each.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (u32, u32)> + '_ {
         self.slots.iter().copied().zip(self.ids.iter().copied())
     }
 }

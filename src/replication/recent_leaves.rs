@@ -27,8 +27,12 @@ impl Leave {
 }
 
 /// Most leaves kept before the first snapshot, when they are kept for longest. In the time of a dwell, no more entities can leave
-/// than the set had at its beginning, so `MAX_VISIBLE` bounds the leaves of the time afterwards.
-const LEAVES_MAX: usize = 256;
+/// than the set had at its beginning, so `MAX_VISIBLE` bounds the leaves of the time afterwards. They are a kibibyte of each player
+/// that joins a crowd.
+const LEAVES_MAX: usize = 128;
+
+/// Most room for leaves, as a multiple of those kept. Before the first snapshot there are several times as many as afterwards.
+const SPARE_MAX: usize = 4;
 
 /// The leaves of one viewer, oldest first. Most viewers have none, which costs one pointer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -61,26 +65,52 @@ impl RecentLeaves {
         leaves.by_age.drain(..expired);
         if leaves.by_age.is_empty() {
             self.0 = None;
+        } else if leaves.by_age.capacity() > SPARE_MAX * leaves.by_age.len() {
+            leaves.by_age.shrink_to_fit();
         }
     }
 
     /// Records that these slots and ids left in tick `now`. Beyond `max_visible`, and [`LEAVES_MAX`], the oldest leaves are
     /// forgotten: those entities may enter early.
-    pub(super) fn record(&mut self, left: impl Iterator<Item = (u32, u32)>, now: Tick, max_visible: usize) {
+    pub(super) fn record(
+        &mut self,
+        left: impl ExactSizeIterator<Item = (u32, u32)>,
+        now: Tick,
+        max_visible: usize,
+    ) {
+        if left.len() == 0 {
+            return;
+        }
         let leave = |(slot, id): (u32, u32)| Leave { slot, id: id as u16, left_at: now as u16 };
         let by_age = &mut self.0.get_or_insert_default().by_age;
-        by_age.extend(left.map(leave));
-        let surplus = by_age.len().saturating_sub(max_visible.max(LEAVES_MAX));
-        by_age.drain(..surplus);
-        if by_age.is_empty() {
-            self.0 = None;
+        // Forgotten before the others are added, so that the list never grows beyond its bound.
+        let most = max_visible.max(LEAVES_MAX);
+        let surplus = (by_age.len() + left.len()).saturating_sub(most);
+        let oldest = surplus.min(by_age.len());
+        by_age.drain(..oldest);
+        let len = by_age.len() + left.len() - (surplus - oldest);
+        if len > by_age.capacity() {
+            let room = len.max(2 * by_age.capacity()).min(most);
+            by_age.reserve_exact(room - by_age.len());
         }
+        by_age.extend(left.skip(surplus - oldest).map(leave));
+    }
+
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |leaves| leaves.by_age.capacity())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
+
+    fn pairs(numbers: Range<u32>) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        numbers.map(|number| (number, number))
+    }
 
     fn slots(leaves: &RecentLeaves) -> Vec<u32> {
         leaves.as_slice().iter().map(|leave| leave.slot).collect()
@@ -103,9 +133,24 @@ mod tests {
         leaves.record([(1, 1)].into_iter(), start, 4);
         leaves.forget(10, 1 << 16, start + (1 << 16) + 1);
         assert!(leaves.is_empty(), "ages wrap, so a long pause forgets all");
-        leaves.record((0..LEAVES_MAX as u32 + 5).map(|n| (n, n)), start, 4);
+        leaves.record(pairs(0..LEAVES_MAX as u32 + 5), start, 4);
         assert_eq!((slots(&leaves)[0], slots(&leaves).len()), (5, LEAVES_MAX));
         leaves.record(std::iter::empty(), start, 4);
         assert_eq!(slots(&leaves).len(), LEAVES_MAX);
+    }
+
+    #[test]
+    fn a_list_takes_no_more_memory_than_its_leaves_need() {
+        let (mut leaves, start) = (RecentLeaves::default(), 1_000);
+        for tick in 0..100 {
+            leaves.record(pairs(0..40), start + tick, 128);
+        }
+        assert_eq!((slots(&leaves).len(), leaves.capacity()), (LEAVES_MAX, LEAVES_MAX));
+        leaves.forget(2, 1, start + 100);
+        assert_eq!(slots(&leaves).len(), 40);
+        assert_eq!(leaves.capacity(), LEAVES_MAX);
+        leaves.record(pairs(0..3), start + 101, 128);
+        leaves.forget(2, 1, start + 102);
+        assert!(leaves.capacity() <= SPARE_MAX * 3);
     }
 }
