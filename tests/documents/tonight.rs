@@ -2,14 +2,14 @@
 //! stubs, which only note their arguments; all others are real.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 use super::{documents, root};
 use crate::support::debian::program;
 use crate::support::folder;
-use crate::support::process::output_text;
+use crate::support::process::{output_text, write_script};
 use crate::support::server::path_with_program;
 
 /// Programs that change the machine.
@@ -18,11 +18,6 @@ const STUBS: [&str; 7] = ["make", "apt-get", "systemctl", "journalctl", "sysctl"
 /// Folders of the machine that the commands write to or read from.
 const FOLDERS: [&str; 5] =
     ["etc/sysctl.d", "etc/nginx", "etc/prometheus", "etc/grafana/provisioning", "var/lib/grafana"];
-
-fn write_program(path: &Path, script: &str) {
-    fs::write(path, script).expect("a script");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a program");
-}
 
 /// The commands, with absolute paths below this folder.
 fn commands(machine: &Path) -> String {
@@ -51,9 +46,9 @@ fn the_commands_run_in_their_order() {
     let bin = machine.join("bin");
     fs::create_dir(&bin).expect("a folder");
     for name in STUBS {
-        write_program(&bin.join(name), "#!/bin/sh\necho \"NOTED ${0##*/} $*\"\n");
+        write_script(&bin.join(name), "#!/bin/sh\necho \"NOTED ${0##*/} $*\"\n");
     }
-    write_program(
+    write_script(
         &bin.join("runuser"),
         "#!/bin/sh\n[ \"$1 $2 $3\" = \"-u pixi-game-server --\" ] && shift 3 && exec \"$@\"\n",
     );

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::install::make;
 use crate::support::debian::{is_root, program};
 use crate::support::folder;
-use crate::support::process::{stderr_text, stdout_text, succeed, unshared};
+use crate::support::process::{stderr_text, stdout_text, succeed, unshared, write_script};
 use crate::support::server::PROGRAM;
 
 const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/install.sh");
@@ -121,8 +121,7 @@ fn a_package_upgrade_restricts_the_settings() {
     let (etc, stubs) = (root.join("etc"), root.join("stubs"));
     fs::create_dir_all(&stubs).expect("a folder");
     // Another test covers the creation of the user by the sysusers file.
-    fs::write(stubs.join("systemd-sysusers"), "#!/bin/sh\n").expect("a file");
-    set_mode(&stubs.join("systemd-sysusers"), 0o755);
+    write_script(&stubs.join("systemd-sysusers"), "#!/bin/sh\n");
     for earlier in [0o644, 0o640] {
         let file = earlier_settings(&root, earlier);
         groups(&etc);

@@ -1,5 +1,8 @@
 //! Commands that tests run, and restrictions that apply to them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use nix::sys::signal::{Signal, kill};
@@ -30,6 +33,12 @@ pub fn with_default_signals(script: &str) -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM,HUP", script]);
     command
+}
+
+/// Writes a script that can be run.
+pub fn write_script(path: &Path, text: &str) {
+    fs::write(path, text).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a program");
 }
 
 /// Runs a command to its end. Panics unless it succeeds.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::debian::program;
 use crate::support::http::get;
-use crate::support::process::{send_signal, stderr_text, with_default_signals};
+use crate::support::process::{send_signal, stderr_text, with_default_signals, write_script};
 use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
 use crate::support::{Client, folder, free_port, poll_until, proc, wait_for_acks};
@@ -36,9 +36,7 @@ impl Place {
         symlink(Path::new(PROGRAM).parent().expect("a folder"), folder.join("target/release"))
             .expect("a link");
         fs::create_dir(folder.join("bin")).expect("a folder");
-        let cargo = folder.join("bin/cargo");
-        fs::write(&cargo, "#!/bin/sh\necho NOTED build\n").expect("a script");
-        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("a program");
+        write_script(&folder.join("bin/cargo"), "#!/bin/sh\necho NOTED build\n");
         let runtime = std::env::temp_dir().join(format!("pixi-{}-{name}", std::process::id()));
         fs::create_dir_all(&runtime).expect("a folder");
         Place { folder, runtime, port: free_port() }

@@ -1,13 +1,12 @@
 //! Scripts and make targets that build, where cargo is missing or too old: they say what to install, and start nothing.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::debian::program;
 use crate::support::folder;
-use crate::support::process::stderr_text;
+use crate::support::process::{stderr_text, stdout_text, write_script};
 
 /// Programs that the scripts need before they build.
 const NEEDED: [&str; 6] = ["bash", "env", "dirname", "mkdir", "make", "sh"];
@@ -26,9 +25,7 @@ fn programs(name: &str, cargo: Option<&str>) -> PathBuf {
     }
     if let Some(version) = cargo {
         let script = format!("#!/bin/sh\n[ \"$1\" = --version ] || {{ echo BUILDS; exit 9; }}\n{version}\n");
-        let path = folder.join("cargo");
-        fs::write(&path, script).expect("a script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        write_script(&folder.join("cargo"), &script);
     }
     folder
 }
@@ -40,7 +37,7 @@ fn run(line: &str, path: &PathBuf) -> (Option<i32>, String, String) {
     command.args(words).current_dir(env!("CARGO_MANIFEST_DIR"));
     command.env_clear().env("PATH", path).env("DEMO_REPORT", path.join("demo.html"));
     let output = command.output().unwrap_or_else(|error| panic!("{line}: {error}"));
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), stderr_text(&output))
+    (output.status.code(), stdout_text(&output), stderr_text(&output))
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use crate::support::http::get;
-use crate::support::process::{output_text, send_signal, stderr_text, with_default_signals};
+use crate::support::process::{output_text, send_signal, stderr_text, with_default_signals, write_script};
 use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
 use crate::support::{Server, folder, free_port, proc};
@@ -37,9 +37,7 @@ impl Environment {
         }
         fs::create_dir(folder.join("bin")).expect("a folder");
         for name in STUBBED {
-            let path = folder.join("bin").join(name);
-            fs::write(&path, "#!/bin/sh\necho \"NOTED ${0##*/} $*\"\n").expect("a script");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+            write_script(&folder.join("bin").join(name), "#!/bin/sh\necho \"NOTED ${0##*/} $*\"\n");
         }
         Environment { folder, server: Server::start() }
     }
