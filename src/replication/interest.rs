@@ -106,9 +106,7 @@ pub(crate) fn update_interest(
     let farthest_selected = select_nearest(capacity, scratch);
     scratch.leaving.kept_mut().sort_unstable();
     viewer.interest_set.remove(scratch.leaving.kept(), &mut scratch.left);
-    if !scratch.left.ids().is_empty() {
-        viewer.recent_leaves.record(scratch.left.iter(), now, settings.max_visible);
-    }
+    viewer.recent_leaves.record(scratch.left.iter(), now, settings.max_visible);
 
     let first_entered = viewer.interest_set.len();
     scratch.keyframes = members_reaching_age(
@@ -252,7 +250,7 @@ fn block_recent_leaves(
     scratch: &mut Scratch,
 ) -> bool {
     let (world, now) = (&scene.world, scene.world.tick());
-    let is_loading = viewer.half_sides().is_none() && viewer.schedule.may_load_first_sprite(now);
+    let is_loading = viewpoint.sees_all && viewer.schedule.may_load_first_sprite(now);
     if !is_loading {
         let elapsed = now - viewer.schedule.interest_updated_at();
         viewer.recent_leaves.forget(settings.reenter_after, elapsed, now);
@@ -261,7 +259,7 @@ fn block_recent_leaves(
         return false;
     }
     let is_any_away = find_returning(viewer, world, viewpoint, squared_limit, scratch);
-    let nearest_half = if is_loading || scratch.returning.kept().is_empty() {
+    let nearest_half = if is_loading {
         0
     } else {
         count_in_nearest_half(&viewer.interest_set, evictable, world, settings, viewpoint, scratch)
@@ -305,6 +303,8 @@ fn count_in_nearest_half(
     scratch: &mut Scratch,
 ) -> usize {
     let Scratch { candidates, returning, distances, .. } = scratch;
+    let returning = returning.kept_mut();
+    let Some(&nearest) = returning.iter().min() else { return 0 };
     let distance = |&slot: &u32| viewpoint.squared_distance_to(world.entity_state(slot).position);
     distances.clear();
     distances.extend(members.slots()[evictable..].iter().map(distance));
@@ -314,9 +314,8 @@ fn count_in_nearest_half(
         let is_nearer = |distance: &u64| usize::from(*distance < entity.squared_distance());
         nearer + distances.iter().map(is_nearer).sum::<usize>() >= settings.max_visible.div_ceil(2)
     };
-    let returning = returning.kept_mut();
     // Mostly the nearest one is beyond that half already, and with it all of them.
-    if returning.iter().min().is_none_or(|nearest| is_half_nearer(*nearest)) {
+    if is_half_nearer(nearest) {
         return 0;
     }
     returning.sort_unstable();

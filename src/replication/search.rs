@@ -140,7 +140,7 @@ impl Search<'_> {
             let is_everywhere = rect.covers(&self.viewpoint.enter);
             let squared_radius =
                 if is_everywhere { u64::MAX } else { u64::from(radius.unsigned_abs()).pow(2) };
-            // Whoever is nearer than the radius is then in view.
+            // Every entity within the radius is then in view.
             let is_inside = self.viewpoint.sees_all || self.viewpoint.enter.covers(&rect);
             candidates.truncate(members);
             for run in grid.runs(rect.intersect(&self.viewpoint.enter)) {
