@@ -47,7 +47,7 @@ RUST_TEST_THREADS ?= 8
 PAGE_TESTS ?= tests/page/run.sh page.test.mjs rules.test.mjs panels.test.mjs nodes.test.mjs files.test.mjs package.test.mjs
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 	$(PAGE_TESTS)
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation

@@ -79,7 +79,7 @@ const TARGETS: [(&str, &str); 40] = [
     ("dev", "NOTED cargo run"),
     ("build", "NOTED cargo build --workspace --all-targets"),
     ("build-release", "NOTED cargo build --release"),
-    ("test", "NOTED cargo test --workspace"),
+    ("test", "NOTED cargo test --workspace --no-fail-fast"),
     ("check", "NOTED cargo doc --workspace"),
     ("fmt", "NOTED cargo fmt --all"),
     ("lint", "NOTED cargo clippy --workspace --all-targets -- -D warnings"),

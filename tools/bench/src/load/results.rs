@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn results_survive_a_round_trip_and_recorded_ones_are_read() {
+    fn results_survive_a_round_trip() {
         let folder = std::env::temp_dir().join(format!("bench-load-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let mut results = Results::read(&folder, Machine::current()).unwrap();
@@ -269,10 +269,21 @@ mod tests {
         fs::write(folder.join("load.json"), "{").unwrap();
         assert!(Results::read(&folder, Machine::current()).is_err());
         fs::remove_dir_all(folder).unwrap();
-        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/results");
-        for folder in fs::read_dir(recorded).unwrap() {
-            let json = fs::read(folder.unwrap().path().join("load.json")).unwrap();
-            assert_eq!(serde_json::from_slice::<Results>(&json).unwrap().rows.len(), ROWS.len());
+    }
+
+    #[test]
+    fn recorded_results_are_read_and_have_all_rows() {
+        let folders = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/results");
+        // A day on which other benchmarks were recorded has no results of load tests.
+        let recorded: Vec<_> = fs::read_dir(folders)
+            .unwrap()
+            .map(|folder| folder.unwrap().path().join("load.json"))
+            .filter(|file| file.exists())
+            .collect();
+        assert!(!recorded.is_empty());
+        for file in recorded {
+            let results: Results = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+            assert_eq!(results.rows.len(), ROWS.len());
         }
     }
 }
