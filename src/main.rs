@@ -32,12 +32,17 @@ use sd_notify::NotifyState;
 /// The line that a process prints once it has taken over.
 const TAKEN_OVER: &str = "taken over";
 
+/// First argument of a process that starts the program with the other arguments, and exits at once.
+const DETACH: &str = "detach";
+
 const FAILED: u8 = 1;
 const INVALID: u8 = 2;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == "ctl") {
-        return control();
+    match std::env::args_os().nth(1) {
+        Some(arg) if arg == "ctl" => return control(),
+        Some(arg) if arg == DETACH => return detach(),
+        _ => {}
     }
     // Before any thread exists, since threads inherit the signal mask.
     if let Err(error) = os::Signals::block() {
@@ -124,22 +129,45 @@ fn foreground_arguments() -> impl Iterator<Item = OsString> {
     })
 }
 
-/// Starts a process that takes over and stays, with these arguments. Exits with its status unless it has taken over.
+/// Starts a process that takes over and stays, with these arguments. Returns once it has taken over or failed.
+///
+/// A process in between starts it. Once that one has exited, the parent is the service manager, which supervises only its
+/// children without restrictions.
 fn take_over_in_background(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Err(error) = config::parse(arguments.iter().cloned(), |name| std::env::var_os(name)) {
+        return fail(INVALID, &error.to_string());
+    }
     let spawned = std::env::current_exe().and_then(|program| {
-        process::Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
+        let mut command = process::Command::new(program);
+        command.arg(DETACH).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
     });
     let mut child = match spawned {
         Ok(child) => child,
-        Err(error) => return fail(FAILED, &format!("the process that takes over can't be started: {error}")),
+        Err(error) => return cannot_start(&error),
     };
+    // The end of the output means that the process failed, and has said why.
     let mut line = String::new();
     let read = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
+    let _ = child.wait();
     if matches!(read, Some(Ok(_))) && line.trim_end() == TAKEN_OVER {
         return ExitCode::SUCCESS;
     }
-    let status = child.wait().ok().and_then(|status| status.code());
-    ExitCode::from(status.and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0).unwrap_or(FAILED))
+    ExitCode::from(FAILED)
+}
+
+/// Starts this program with the arguments after the first one.
+fn detach() -> ExitCode {
+    let spawned = std::env::current_exe()
+        .and_then(|program| process::Command::new(program).args(std::env::args_os().skip(2)).spawn());
+    match spawned {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => cannot_start(&error),
+    }
+}
+
+fn cannot_start(error: &io::Error) -> ExitCode {
+    fail(FAILED, &format!("the process that takes over can't be started: {error}"))
 }
 
 /// How a server gets its sockets.

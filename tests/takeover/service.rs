@@ -46,8 +46,11 @@ fn a_background_takeover_ends_once_the_new_process_serves() {
     let mut client = Client::join(&subject.server);
     let mut command = subject.settings.command();
     command.arg("--background-takeover").stderr(Stdio::null());
-    assert_eq!(command.status().expect("it ran").code(), Some(0));
+    let mut child = command.spawn().expect("it runs");
     let new = main_pid(&socket);
+    // A service manager asks for the parent now: it supervises without restrictions only its children.
+    assert_ne!(proc::status_field(new, "PPid"), Some(child.id().to_string()));
+    assert_eq!(child.wait().expect("it ran").code(), Some(0));
     assert_ne!(new, old);
     assert_eq!(subject.server.wait_for_exit().code(), Some(0));
     client.step(Vector::RIGHT);
@@ -59,4 +62,7 @@ fn a_background_takeover_ends_once_the_new_process_serves() {
     let output = command.stderr(Stdio::piped()).output().expect("it ran");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr_text(&output).contains("no server answers"), "{output:?}");
+    let output = command.env("TICK_RATE", "many").output().expect("it ran");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr_text(&output).contains("TICK_RATE=many"), "{output:?}");
 }
