@@ -1,10 +1,12 @@
-//! A TCP relay that plays the role of a host name: it forwards each new connection to its current target port.
+//! A TCP relay that plays the role of a host name: it forwards each new connection to its current target port. It may also
+//! play a slow network.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
+use std::time::Duration;
 
 pub struct Relay {
     port: u16,
@@ -14,6 +16,11 @@ pub struct Relay {
 impl Relay {
     /// Starts a relay to this port.
     pub fn to(target: u16) -> Relay {
+        Self::delayed(target, Duration::ZERO)
+    }
+
+    /// Starts a relay to this port that forwards one connection after the other, each after this time.
+    pub fn delayed(target: u16, delay: Duration) -> Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let target = Arc::new(AtomicU16::new(target));
@@ -21,6 +28,7 @@ impl Relay {
         // The thread runs until the test process exits.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                thread::sleep(delay);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", named.load(Ordering::Acquire))) else {
                     continue;
                 };

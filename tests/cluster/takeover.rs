@@ -1,8 +1,11 @@
 //! Another process takes a node over: it keeps its identity and its ids, and its peers notice nothing.
 
+use std::time::Duration;
+
 use game_client::Vector;
 
 use super::redis::Redis;
+use super::relay::Relay;
 use super::{OTHER, VIEWER, cluster, is_shown_at, pair, settings, start};
 use crate::support::wait::wait_until;
 use crate::support::walker::walk;
@@ -12,7 +15,11 @@ use crate::support::{Client, Server, folder, poll_until};
 fn peers_do_not_notice_a_takeover() {
     let redis = Redis::start();
     let socket = folder("cluster-takeover").join("control.sock");
-    let first = settings(&redis, "first").set("CONTROL_SOCKET", socket.to_str().expect("UTF-8"));
+    // A new process connects several ticks after it has taken over.
+    let relay = Relay::delayed(redis.port(), Duration::from_millis(100));
+    let first = settings(&redis, "first")
+        .set("CLUSTER_URL", relay.url().as_str())
+        .set("CONTROL_SOCKET", socket.to_str().expect("UTF-8"));
     let [mut old, second] = [start(&first), start(&settings(&redis, "second"))];
     wait_until("the servers to discover each other", || {
         cluster(&old, "peers") + cluster(&second, "peers") == 2
@@ -27,6 +34,8 @@ fn peers_do_not_notice_a_takeover() {
         command.arg("--takeover");
         let new = Server::run(command);
         assert_eq!(std::mem::replace(&mut old, new).wait_for_exit().code(), Some(0));
+        old.wait_for_log("connected to the bus");
+        assert!(!old.log().contains("unreachable"), "{}", old.log());
         for (walker, viewer) in [(VIEWER, OTHER), (OTHER, VIEWER)] {
             walk(&mut clients, walker, Vector::DOWN, 10);
             let (id, place) = (clients[walker].id(), clients[walker].position());

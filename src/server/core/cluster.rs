@@ -20,6 +20,9 @@ use crate::ops::metrics::{Closed, ClusterGauges};
 use crate::sessions::{SavedPlayer, SessionEntry, SessionToken};
 use crate::wire::websocket::Code;
 
+/// Generation of a link that has not been connected since a takeover.
+const NOT_CONNECTED: u64 = u64::MAX;
+
 /// This node's membership in a cluster.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "", deserialize = "B: Default"))]
@@ -83,7 +86,7 @@ impl<B: Bus> Cluster<B> {
         let Cluster {
             node, health, intake, round_due_ms, lease_due_ms, outgoing, fetches, port_group, ..
         } = image;
-        let (link, health) = (self.link, Health { generation: u64::MAX, ..health });
+        let (link, health) = (self.link, Health { generation: NOT_CONNECTED, ..health });
         let port_group = port_group.with_id(self.port_group.id());
         let cluster =
             Self { node, link, health, intake, round_due_ms, lease_due_ms, outgoing, fetches, port_group };
@@ -395,7 +398,10 @@ impl<B: Bus> Cluster<B> {
     fn watch_link(&mut self, now: Now, out: &mut Vec<Outgoing>) {
         let (is_up, generation) = (self.link.is_up(), self.link.generation());
         if !is_up {
-            if self.health.up_since_ms.take().is_some() {
+            let has_failed = self.link.counters().failures.load(Ordering::Relaxed) > 0;
+            // After a takeover the link connects for the first time: commands wait for it.
+            let is_connecting = self.health.generation == NOT_CONNECTED && !has_failed;
+            if !is_connecting && self.health.up_since_ms.take().is_some() {
                 log::warn!("cluster: Redis unreachable; continuing with local players only");
             }
             return;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use pixi_game_server::cluster::bus::Bus;
 use pixi_game_server::cluster::link::{Command, Counters, LinkEvent, Record};
@@ -224,7 +225,10 @@ impl Bus for SimulatedBus {
     }
 
     fn is_up(&self) -> bool {
-        self.redis.borrow().is_up(self.link)
+        let is_up = self.redis.borrow().is_up(self.link);
+        // A real link counts the attempts to connect.
+        self.counters.failures.fetch_add(u64::from(!is_up), Ordering::Relaxed);
+        is_up
     }
 
     fn subscribers(&self) -> u64 {
