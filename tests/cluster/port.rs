@@ -56,6 +56,9 @@ fn players_of_one_port_are_divided_and_see_each_other() {
     let (redis, port) = (Redis::start_with(Some("s3cr3t-of-the-bus")), free_port());
     let servers = start(["one", "two"].map(|name| settings(&redis, port, name)));
     assert_eq!(servers[0].address(), servers[1].address());
+    for server in &servers {
+        assert!(!server.log().contains("not listening"), "{}", server.log());
+    }
     // With 40 connections, one server gets none once in 5 * 10^11 runs.
     let mut clients: Vec<Client> = (0..40).map(|_| Client::join(&servers[0])).collect();
     let players = || servers.each_ref().map(|server| server.admin_metrics()["players"].as_u64());

@@ -106,9 +106,10 @@ pub(super) fn update<S: System>(core: &mut Core<S>) {
     if is_resized {
         core.gate.peer_addresses.reconfigure(&core.config, processes);
     }
-    // A node without ids refuses players, which another one would admit.
+    // A node without ids refuses players, which another one would admit. One that listens already will have ids soon.
     let has_others = others.iter().any(|other| other.is_admitting && other.listening != Listening::Paused);
     let waits = starts_silent(&core.config)
+        && !core.gate.listeners.is_listening()
         && !cluster::has_ids(core)
         && now_ms < if has_others { STARTING_MS } else { FIND_MS };
     set_listening(core, next != Listening::Paused && !waits);
