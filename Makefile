@@ -48,7 +48,7 @@ PAGE_TESTS ?= tests/page/run.sh page.test.mjs rules.test.mjs panels.test.mjs nod
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
 	$(CARGO) test --workspace --no-fail-fast
-	$(PAGE_TESTS)
+	SELECTION="--workspace --tests" $(PAGE_TESTS)
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation
 
@@ -66,7 +66,7 @@ lint: ## Check format, lints and words, warnings denied
 	tools/words.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --package pixi-game-server --features profile-mem -- -D warnings
+	$(CARGO) clippy --workspace --features pixi-game-server/profile-mem -- -D warnings
 
 doc: ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items

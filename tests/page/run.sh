@@ -14,7 +14,9 @@ cmp --silent tests/page/package-lock.json tests/page/node_modules/.installed || 
 tests/page/node_modules/.bin/tsc --project tests/page
 
 BUILD=${BUILD:-debug}
-tools/cargo.sh build --package pixi-game-server --package loadtest --bins --profile "${BUILD/debug/dev}"
+# `make test` selects what it has built already: another selection compiles dependencies with other features.
+# shellcheck disable=SC2086 # Several words.
+tools/cargo.sh build ${SELECTION:---package pixi-game-server --package loadtest --bins} --profile "${BUILD/debug/dev}"
 PROGRAMS="$(realpath "${CARGO_TARGET_DIR:-target}")/$BUILD" CHROMIUM="$(command -v chromium)"
 export PROGRAMS CHROMIUM
 exec node --test --test-concurrency=2 --test-reporter=spec "${@/#/tests/page/}"
