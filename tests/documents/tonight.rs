@@ -16,8 +16,10 @@ use crate::support::server::path_with_program;
 const STUBS: [&str; 7] = ["make", "apt-get", "systemctl", "journalctl", "sysctl", "nginx", "editor"];
 
 /// Folders of the machine that the commands write to or read from.
-const FOLDERS: [&str; 5] =
-    ["etc/sysctl.d", "etc/nginx", "etc/prometheus", "etc/grafana/provisioning", "var/lib/grafana"];
+const FOLDERS: [&str; 6] = [
+    "etc/sysctl.d", "etc/default", "etc/nginx", "etc/prometheus", "etc/grafana/provisioning",
+    "var/lib/grafana",
+];
 
 /// The commands, with absolute paths below this folder.
 fn commands(machine: &Path) -> String {
@@ -69,7 +71,7 @@ fn the_commands_run_in_their_order() {
         "NOTED sysctl --system",
         "NOTED systemctl enable --now pixi-game-server",
         "NOTED journalctl --unit pixi-game-server",
-        "NOTED apt-get install --yes nginx-light prometheus",
+        "NOTED apt-get install --yes --no-install-recommends nginx-light prometheus",
         "NOTED editor ",
         "NOTED nginx -t",
         "NOTED systemctl restart nginx",
@@ -90,6 +92,9 @@ fn the_commands_run_in_their_order() {
         read("etc/prometheus/prometheus.yml").contains(&format!("targets: [{admin}]")),
         "Prometheus asks {admin}"
     );
+    // Debian's Prometheus and Grafana listen on all addresses.
+    assert!(read("etc/default/prometheus").contains(r#"ARGS="--web.listen-address=127.0.0.1:9090""#));
+    assert!(read("etc/default/grafana-server").contains("GF_SERVER_HTTP_ADDR=127.0.0.1"));
     assert!(read("etc/prometheus/alerts.yml").contains("GameServerDown"));
     assert!(
         read("etc/grafana/provisioning/datasources/prometheus.yml").contains("url: http://127.0.0.1:9090")
