@@ -9,7 +9,7 @@ unexport CARGO
 .DEFAULT_GOAL := help
 .PHONY: help \
   run takeover dev demo cluster-demo \
-  build test check test-protocol test-page fmt lint doc fuzz deny \
+  build test check test-protocol test-systemd test-page fmt lint doc fuzz deny \
   load-test perf-check bench bench-load bench-hostile bench-amplification bench-pairs bench-cluster bench-cores bench-operators bench-takeover soak bench-page artillery-test artillery-quick \
   profile-cpu profile-mem \
   monitor health metrics tune compose-up compose-down docker-run \
@@ -48,13 +48,18 @@ PAGE_TESTS ?= tests/page/run.sh page.test.mjs rules.test.mjs panels.test.mjs nod
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
 	$(CARGO) test --workspace --no-fail-fast
-	SELECTION="--workspace --tests" $(PAGE_TESTS)
+	IS_BUILT=true $(PAGE_TESTS)
 
 check: lint test doc ## What CI runs: format, lints, tests, documentation
 
 test-protocol: ## Check the protocol behavior that clients rely on, and compare servers: make test-protocol SERVER=127.0.0.1:8108,127.0.0.1:8109
 	@$(CARGO) build --release --package ops
 	@"$${CARGO_TARGET_DIR:-target}/release/pixi-game-ops" conform
+
+test-systemd: ## Boot systemd in a container, and operate the installed package there: as root (installs systemd-container when it is missing)
+	tests/install.sh
+	tools/need.sh systemd-nspawn:systemd-container
+	$(CARGO) test --workspace --test all -- --ignored booted
 
 test-page: ## Run only the browser tests (installs Chromium and playwright-core when they are missing)
 	$(PAGE_TESTS)

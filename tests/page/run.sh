@@ -14,9 +14,9 @@ cmp --silent tests/page/package-lock.json tests/page/node_modules/.installed || 
 tests/page/node_modules/.bin/tsc --project tests/page
 
 BUILD=${BUILD:-debug}
-# `make test` selects what it has built already: another selection compiles dependencies with other features.
-# shellcheck disable=SC2086 # Several words.
-tools/cargo.sh build ${SELECTION:---package pixi-game-server --package loadtest --bins} --profile "${BUILD/debug/dev}"
+# After `cargo test` the programs exist (IS_BUILT): this selection of packages would compile dependencies with other features.
+[[ ${IS_BUILT:-} == true ]] ||
+  tools/cargo.sh build --package pixi-game-server --package loadtest --bins --profile "${BUILD/debug/dev}"
 PROGRAMS="$(realpath "${CARGO_TARGET_DIR:-target}")/$BUILD" CHROMIUM="$(command -v chromium)"
 export PROGRAMS CHROMIUM
 exec node --test --test-concurrency=2 --test-reporter=spec "${@/#/tests/page/}"

@@ -1,6 +1,7 @@
 //! The server process and its host.
 //!
 //! - `signals`, `shutdown`: signals, the drain, the exit status
+//! - `booted`: the package under a systemd that has booted
 //! - `fault`, `panics`, `watchdog`: panics and stalls, injected with strace
 //! - `template`: the units of several processes
 //! - `unit`, `sandbox`: the systemd unit and its restrictions
@@ -9,6 +10,7 @@
 //! - `log_lines`, `log_file`: the format of the log, its rotation, a full disk
 //! - `install`, `installed_modes`, `package`: installing, file modes, the Debian package
 
+mod booted;
 mod fault;
 mod install;
 mod installed_modes;

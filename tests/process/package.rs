@@ -54,7 +54,7 @@ echo "left:" $(find /etc /usr /var -name '*pixi-game*')
 "#;
 
 /// The package, built from the programs that the tests use.
-fn package() -> &'static Path {
+pub fn package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| {
         let output = make("deb", &folder("package-unused"), &["DEB_COMPRESSION=none".to_owned()]);

@@ -119,9 +119,9 @@ const TARGETS: [(&str, &str); 40] = [
 
 /// Targets tested elsewhere: in `install`, in `package`, in tests below, with Artillery's players, by `make test`, or by
 /// hand (one of these installs a program, and one measures the speed of a browser).
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 10] = [
     "install", "deb", "run", "takeover", "sbom", "artillery-test", "artillery-quick", "test-page",
-    "bench-page",
+    "test-systemd", "bench-page",
 ];
 
 /// Threads that run targets, most of which wait.
