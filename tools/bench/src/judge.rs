@@ -101,6 +101,11 @@ impl Measured {
         self.target.as_ref().map(|target| self.with_unit(target)).unwrap_or_default()
     }
 
+    /// Returns the name, the value and the target.
+    pub fn comparison(&self) -> String {
+        format!("{} {} ({})", self.name, self.value_text(), self.target_text())
+    }
+
     /// Returns `yes` or `no`; empty without a target.
     pub fn met_text(&self) -> &'static str {
         self.met.map_or("", |is_met| if is_met { "yes" } else { "no" })
@@ -147,11 +152,7 @@ pub fn table(figures: &[Measured]) -> String {
 
 /// Returns a sentence for each missed target: figure, value, target.
 pub fn missed(figures: &[Measured]) -> impl Iterator<Item = String> {
-    let is_missed = |measured: &&Measured| measured.met == Some(false);
-    figures
-        .iter()
-        .filter(is_missed)
-        .map(|measured| format!("{} {} ({})", measured.name, measured.value_text(), measured.target_text()))
+    figures.iter().filter(|measured| measured.met == Some(false)).map(Measured::comparison)
 }
 
 #[cfg(test)]

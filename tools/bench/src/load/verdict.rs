@@ -48,17 +48,25 @@ pub enum Verdict {
     Pass,
     /// The server misses these targets.
     Fail(Vec<String>),
-    /// These targets are missed, possibly because of these bottlenecks.
+    /// These targets are in doubt, because of these bottlenecks.
     Unknown(Vec<String>, Vec<String>),
 }
 
 impl Verdict {
-    /// Judges rows, each with the bottlenecks at its position. A target that is met is met whatever the bottleneck. One miss
-    /// without a bottleneck behind it is a failure.
+    /// Judges rows, each with the bottlenecks at its position. One miss without a bottleneck behind it is a failure. A target that
+    /// is met is met whatever the bottleneck, except the ratio, which a disturbed floor makes smaller.
     pub fn of(results: &Results, bottlenecks: &[Bottlenecks]) -> Verdict {
         let (mut failures, mut unknown, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
         for (entry, bottlenecks) in results.rows.iter().zip(bottlenecks) {
             for measured in &entry.figures {
+                if measured.key == RATIO && measured.met == Some(true) && !bottlenecks.of_floor.is_empty() {
+                    unknown.push(format!(
+                        "row {}: {}, met beside a slow floor",
+                        entry.id,
+                        measured.comparison()
+                    ));
+                    reasons.extend(bottlenecks.of_floor.iter().cloned());
+                }
                 let Some(miss) = missed(std::slice::from_ref(measured)).next() else { continue };
                 let behind = bottlenecks.behind(measured);
                 let list = if behind.is_empty() { &mut failures } else { &mut unknown };
@@ -87,10 +95,10 @@ impl Verdict {
         match self {
             Verdict::Pass => "yes".to_owned(),
             Verdict::Fail(missed) => format!("no: {}", missed.join("; ")),
-            Verdict::Unknown(missed, reasons) => format!(
-                "can't tell, because the server was not the only bottleneck: {}. Missed: {}",
+            Verdict::Unknown(in_doubt, reasons) => format!(
+                "can't tell, because the server was not the only bottleneck: {}. In doubt: {}",
                 reasons.join("; "),
-                missed.join("; ")
+                in_doubt.join("; ")
             ),
         }
     }
@@ -186,15 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn a_bottleneck_of_the_floor_excuses_only_the_ratio() {
+    fn a_bottleneck_of_the_floor_puts_only_the_ratio_in_doubt() {
         let row = Row::of("c").unwrap();
         let floor = |run: Run| Run { floor_bottlenecks: vec!["floor: late".to_owned()], ..run };
         let ratio = verdict("c", floor(run(row, &[(RATIO, 9.0)])));
         assert_eq!(
             ratio.text(),
             "can't tell, because the server was not the only bottleneck: floor: late. \
-             Missed: row c: CPU per socket call, relative to the floor 9.00 (<= 1.2)"
+             In doubt: row c: CPU per socket call, relative to the floor 9.00 (<= 1.2)"
         );
+        // A slow floor makes the ratio smaller.
+        let met = verdict("c", floor(run(row, &[(RATIO, 0.9)]))).text();
+        let expected = "In doubt: row c: CPU per socket call, relative to the floor 0.90 (<= 1.2), met beside a slow floor";
+        assert!(met.ends_with(expected), "{met}");
         assert!(matches!(verdict("c", floor(run(row, &[("ack_p99_ms", 99.0)]))), Verdict::Fail(_)));
     }
 }
