@@ -128,3 +128,15 @@ fn configured_and_effective_values_are_both_exported() {
         assert!(text.lines().any(|exported| exported == line), "{line}");
     }
 }
+
+#[test]
+fn the_peak_of_players_stays_when_they_leave() {
+    let server = Server::start();
+    let clients: Vec<Client> = (0..3).map(|_| Client::join(&server)).collect();
+    server.wait_for_players(3);
+    drop(clients);
+    server.wait_for_players(0);
+    let _client = Client::join(&server);
+    server.wait_for_players(1);
+    assert_eq!(server.count("players_peak"), 3);
+}

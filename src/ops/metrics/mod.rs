@@ -200,6 +200,8 @@ metrics! {
     gauges.log_lines_dropped_total: Counter;
     /// Bytes of static files in memory.
     gauges.static_bytes: Gauge;
+    /// Highest number of players since the start.
+    metrics.players_peak: Gauge;
     /// Disconnected players whose positions are kept.
     gauges.resumes_remembered: Gauge;
     /// Failed writes of sessions to `STATE_DIR` or the bus.

@@ -451,6 +451,7 @@ fn upgrade_to_player<S: System>(
     }
     reconnect::start_session(core, token, session_token, reconnect);
     core.metrics.connections_upgraded_total += 1;
+    core.metrics.players_peak = core.metrics.players_peak.max(core.engine.players() as u64);
     player::queue_write(core, token);
     let id = core.engine.world().id(slot).unwrap_or(0);
     match account {
