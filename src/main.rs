@@ -135,8 +135,15 @@ fn foreground_arguments() -> impl Iterator<Item = OsString> {
 /// children without restrictions.
 fn take_over_in_background(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Err(error) = config::parse(arguments.iter().cloned(), |name| std::env::var_os(name)) {
-        return fail(INVALID, &error.to_string());
+    match config::parse(arguments.iter().cloned(), |name| std::env::var_os(name)) {
+        Ok(Command::TakeOver(config, _)) => {
+            secret::register(config.secrets());
+            if let Err(error) = check_log_file(&config) {
+                return fail(INVALID, &error);
+            }
+        }
+        Ok(_) => {}
+        Err(error) => return fail(INVALID, &error.to_string()),
     }
     let spawned = std::env::current_exe().and_then(|program| {
         let mut command = process::Command::new(program);
@@ -205,8 +212,7 @@ fn run(config: Config, notices: &[String], start: Start) -> ExitCode {
 /// Runs the startup steps without outside effects and prints all problems. Returns the first exit status.
 fn check(config: &Config, notices: Vec<String>) -> ExitCode {
     logging::start_collecting();
-    let log_file = config.log_file.as_deref().map_or(Ok(()), files::check_append);
-    let log_file = log_file.map_err(|error| (INVALID, log_file_error(config, &error)));
+    let log_file = check_log_file(config).map_err(|problem| (INVALID, problem));
     let capacity = capacity::raise_for(config.max_connections, config.reuse_port);
     warn_about_kernel_limits(config, capacity);
     let assets = assets::configured(config, &Assets::default());
@@ -226,6 +232,11 @@ fn check(config: &Config, notices: Vec<String>) -> ExitCode {
         let _ = writeln!(io::stdout(), "{}", printable(line));
     }
     ExitCode::SUCCESS
+}
+
+fn check_log_file(config: &Config) -> Result<(), String> {
+    let log_file = config.log_file.as_deref();
+    log_file.map_or(Ok(()), files::check_append).map_err(|error| log_file_error(config, &error))
 }
 
 fn log_file_error(config: &Config, error: &io::Error) -> String {

@@ -79,6 +79,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
     let socket = matches.opt_str("socket").map(PathBuf::from);
     let env_file = matches.opt_str("env-file").map(OsString::from);
     if name == "takeover" {
+        no_more(words.next())?;
         let socket = socket.map(PathBuf::into_os_string);
         let flags = [("--control-socket", socket), ("--env-file", env_file)].into_iter();
         let given = flags.filter_map(|(flag, value)| Some([OsString::from(flag), value?]));
@@ -124,9 +125,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
             return Err(format!("{name}: no such command; expected one of {}", known.join(", ")));
         }
     };
-    if let Some(extra) = words.next() {
-        return Err(format!("{extra}: unexpected; see ctl --help"));
-    }
+    no_more(words.next())?;
     command.check()?;
     let node = matches.opt_str("node");
     Ok(Call::Send { command, socket, node, env_file, is_json: matches.opt_present("json") })
@@ -166,6 +165,11 @@ fn given<T>(
 ) -> Result<Option<T>, String> {
     let Some(text) = matches.opt_str(flag) else { return Ok(None) };
     read(&text).map(Some).ok_or_else(|| format!("--{flag} {text}: expected {allowed}"))
+}
+
+/// Refuses a word after the last argument.
+fn no_more(extra: Option<&str>) -> Result<(), String> {
+    extra.map_or(Ok(()), |extra| Err(format!("{extra}: unexpected; see ctl --help")))
 }
 
 fn sort(matches: &Matches) -> Result<Sort, String> {
@@ -398,6 +402,7 @@ mod tests {
             ("ban 10.0.0.0/7", "network 10.0.0.0/7: expected a prefix of 8 to 32"),
             ("ban 10.0.0.1 --for 2y", "--for 2y: expected a time such as"),
             ("status now", "now: unexpected"),
+            ("takeover now", "now: unexpected"),
             ("status --loud", "Unrecognized option: 'loud'; see ctl --help"),
         ] {
             let found = parsed(line).unwrap_err();
