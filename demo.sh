@@ -19,10 +19,12 @@ whole DEMO_CLIENTS "$clients" 1 19000
 whole DEMO_SECONDS "$seconds" 1 3600
 [[ -z ${PORT:-} ]] || whole PORT "$PORT" 1 65535
 bin="${DEMO_BIN:-}"
-[[ -z $bin || ( -x $bin/pixi-game-server && -x $bin/loadtest ) ]] ||
+is_program() { [[ -f $1 && -x $1 ]]; }
+[[ -z $bin ]] || { is_program "$bin/pixi-game-server" && is_program "$bin/loadtest"; } ||
   die 2 "DEMO_BIN=$bin: expected a folder with the programs pixi-game-server and loadtest"
-beside="$(dirname "$report")"
-mkdir -p "$beside" 2>/dev/null && [[ ! -d $report && ( -w $report || ( ! -e $report && -w $beside ) ) ]] ||
+beside="$(dirname -- "$report")"
+[[ $report != */ ]] && mkdir -p -- "$beside" 2>/dev/null &&
+  [[ ( -f $report && -w $report ) || ( ! -e $report && -w $beside ) ]] ||
   die 2 "DEMO_REPORT=$report: expected a file that can be written"
 export HOST=127.0.0.1 MAX_CONNECTIONS="${MAX_CONNECTIONS:-19400}"
 

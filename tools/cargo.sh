@@ -4,7 +4,7 @@ set -eu
 
 while IFS='= "' read -r name _ needed _; do
     [ "$name" != rust-version ] || break
-done <"${0%/*}/../Cargo.toml"
+done <"$(dirname "$0")/../Cargo.toml"
 install="install it as on https://rustup.rs: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 
 fail() {

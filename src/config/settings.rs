@@ -266,7 +266,7 @@ settings! {
     LIVE STATIC_MAX_FILES, static_max_files: usize = "16384" in whole(1, 1_000_000);
     /// Maximum total size of the files in STATIC_DIR, in MiB
     LIVE STATIC_MAX_MIB, static_max_mib: u64 = "256" in whole(1, 65_536);
-    /// Worker threads; 0 selects one per core, but a single one on two cores At least one.
+    /// Worker threads; 0 selects one per core, but a single one on two cores
     RESTART WORKERS -w, workers: usize = "0" in whole(0, WORKERS_MAX);
     /// Maximum number of concurrent WebSocket connections
     LIVE MAX_CONNECTIONS -c, max_connections: usize = "12000" in whole(1, 1_000_000);

@@ -93,6 +93,8 @@ fn a_folder_without_the_programs_and_a_report_without_a_place_are_named() {
         ("DEMO_BIN", "/bin", "a folder with the programs pixi-game-server and loadtest"),
         ("DEMO_REPORT", "/proc/demo/report.html", "a file that can be written"),
         ("DEMO_REPORT", "/proc", "a file that can be written"),
+        ("DEMO_REPORT", "/tmp/pixi-game-demo/", "a file that can be written"),
+        ("DEMO_REPORT", "/dev/full", "a file that can be written"),
     ] {
         let report = folder("demo-named").join("demo.html");
         let output = demo(1, &report).env(variable, value).output().expect("the script runs");
