@@ -51,8 +51,9 @@ export function gameAddress(page = globalThis.location.href) {
 export async function reasonOfRefusal(ask = fetch) {
   try {
     const answer = await ask('health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
+    if (answer.status === 403) return 'The server refuses connections from your address.';
     const { status } = await answer.json();
-    if (status === 'draining') return 'The server is shutting down and accepts no players.';
+    if (status === 'draining') return 'The server admits no new players at present.';
     return 'The server is full, or does not accept players from here.';
   } catch {
     return 'The server does not respond.';

@@ -13,20 +13,15 @@ const PATIENCE_MS = 5_000;
 const ANSWER_MS_MAX = 15_000;
 
 /**
- * The server's response. `isAlone`: the server belongs to no cluster, so all players in view are on it.
- * @typedef {{ players: number, isAlone: boolean }} Answer
- */
-
-/**
- * Requests the number of players from the server of this page.
+ * Requests the number of players in the world, those on other servers included.
  * @param {typeof fetch} ask
- * @returns {Promise<Answer>}
+ * @returns {Promise<number>}
  */
 export async function askServer(ask = fetch) {
   const answer = await ask('health', { signal: AbortSignal.timeout(PATIENCE_MS), cache: 'no-store' });
-  const { players, cluster } = await answer.json();
+  const { players: here, players_in_world: players = here } = await answer.json();
   if (!Number.isSafeInteger(players)) throw new TypeError('expected a number of players');
-  return { players, isAlone: cluster === undefined };
+  return players;
 }
 
 /** The number of players on the server; unknown until the first response. */
@@ -37,10 +32,10 @@ export class Population {
   #inView = 0;
   /** Number of the connection; responses to requests of an earlier one are dropped. */
   #connection = 0;
-  /** @type {Answer | undefined} */
+  /** @type {number | undefined} */
   #answer;
 
-  /** @param {() => Promise<Answer>} ask */
+  /** @param {() => Promise<number>} ask */
   constructor(ask = () => askServer()) {
     this.ask = ask;
   }
@@ -67,7 +62,7 @@ export class Population {
     const answer = await this.ask().catch(() => undefined);
     if (connection !== this.#connection) return;
     this.#isAsking = false;
-    if (answer) [this.#answer, this.#answeredAt] = [answer, clock()];
+    if (answer !== undefined) [this.#answer, this.#answeredAt] = [answer, clock()];
   }
 
   /**
@@ -78,7 +73,7 @@ export class Population {
    * @returns {number | undefined}
    */
   count(known, now) {
-    if (!this.#answer || now - this.#answeredAt > ANSWER_MS_MAX) return undefined;
-    return this.#answer.isAlone ? Math.max(this.#answer.players, known) : this.#answer.players;
+    if (this.#answer === undefined || now - this.#answeredAt > ANSWER_MS_MAX) return undefined;
+    return Math.max(this.#answer, known);
   }
 }

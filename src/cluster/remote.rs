@@ -143,6 +143,11 @@ impl RemoteNodes {
         }
     }
 
+    /// Returns the number of players of all peers.
+    pub fn peer_players(&self) -> u64 {
+        self.peers().map(|(_, peer)| u64::from(peer.players)).sum()
+    }
+
     /// Iterates over the peers, with their ids.
     pub fn peers(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
         self.peers.iter().map(|(&node, peer)| (node, peer))

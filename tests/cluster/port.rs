@@ -72,7 +72,9 @@ fn players_of_one_port_are_divided_and_see_each_other() {
     // The answer names its node.
     let health = get(servers[0].address(), "/health").text().to_owned();
     assert!(
-        ["one", "two"].iter().any(|name| health.contains(&format!(r#""node":"{name}","cluster":"ok""#))),
+        ["one", "two"].iter().any(|name| {
+            health.contains(&format!(r#""node":"{name}","cluster":"ok","players_in_world":40}}"#))
+        }),
         "{health}"
     );
     for (server, [own, other]) in servers.iter().zip([["one", "two"], ["two", "one"]]) {

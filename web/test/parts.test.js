@@ -25,15 +25,16 @@ test('the backoff grows to a bound and has jitter', () => {
 
 test('the reason of a refusal comes from the health response, or is generic', async () => {
   const answer = (status) => async () => ({ json: async () => ({ status }) });
-  assert.match(await reasonOfRefusal(answer('draining')), /shutting down/);
+  assert.match(await reasonOfRefusal(answer('draining')), /no new players/);
+  assert.match(await reasonOfRefusal(async () => ({ status: 403 })), /refuses connections/);
   assert.match(await reasonOfRefusal(answer('healthy')), /full/);
   assert.match(await reasonOfRefusal(async () => { throw new TypeError('refused'); }), /does not respond/);
 });
 
-test('a health response has the number of players and whether the server is alone', async () => {
+test('a health response has the number of players in the world', async () => {
   const answer = (health) => async () => ({ json: async () => health });
-  assert.deepEqual(await askServer(answer({ status: 'draining', players: 7 })), { players: 7, isAlone: true });
-  assert.deepEqual(await askServer(answer({ players: 7, cluster: 'ok' })), { players: 7, isAlone: false });
+  assert.equal(await askServer(answer({ status: 'draining', players: 7 })), 7);
+  assert.equal(await askServer(answer({ players: 7, cluster: 'ok', players_in_world: 20 })), 20);
   await assert.rejects(askServer(answer({ status: 'healthy' })), /expected a number of players/);
 });
 
@@ -55,16 +56,16 @@ test('the number of players is unknown until the first response and then follows
   at(10).follow(2);
   assert.equal(questions.length, 1, 'one request at a time');
   assert.equal(at(10).count(2), undefined);
-  questions[0].answer({ players: 6, isAlone: true });
+  questions[0].answer(6);
   await first;
   assert.deepEqual([at(20).count(2), at(20).count(8)], [6, 8], 'players in view count at once');
   at(1_999).follow(2);
   assert.equal(questions.length, 1);
   const second = at(2_000).follow(2);
   assert.equal(questions.length, 2, 'the view changed');
-  questions[1].answer({ players: 7, isAlone: false });
+  questions[1].answer(7);
   await second;
-  assert.equal(at(2_100).count(8), 7, 'in a cluster, players in view may be on another server');
+  assert.equal(at(2_100).count(1), 7);
   at(6_999).follow(2);
   assert.equal(questions.length, 2);
   at(7_000).follow(2);
@@ -76,17 +77,17 @@ test('a number of players that is stale or from an earlier connection is not sho
   const first = at(0).follow(1);
   population.forget();
   const second = at(1).follow(1);
-  questions[0].answer({ players: 90, isAlone: true });
+  questions[0].answer(90);
   await first;
   assert.equal(at(2).count(1), undefined);
-  questions[1].answer({ players: 3, isAlone: true });
+  questions[1].answer(3);
   await second;
   const third = at(5_001).follow(1);
   questions[2].fail(new TypeError('refused'));
   await third;
   assert.deepEqual([at(15_000).count(1), at(15_002).count(1)], [3, undefined]);
   const fourth = at(15_003).follow(1);
-  questions[3].answer({ players: 4, isAlone: true });
+  questions[3].answer(4);
   await fourth;
   assert.equal(at(15_003).count(1), 4);
 });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use labels::{Closed, Counters, FrameOut, Kind, ProtocolViolation, Reconnect, Refused, Truncation};
-pub use render::{Format, health_json, render};
+pub use render::{ClusterHealth, Format, health_json, render};
 use render::{Metric, Value};
 pub use window::TickPercentiles;
 use window::{Histogram, LoadSample, LoadWindow, TickWindow};

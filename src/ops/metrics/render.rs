@@ -35,10 +35,22 @@ impl Format {
     }
 }
 
-/// Renders the body of `/health`, with the name of the node and the state of its cluster if there is one.
-pub fn health_json(status: &str, uptime_s: u64, players: u64, cluster: Option<(&str, &str)>) -> String {
-    let cluster =
-        cluster.map_or(String::new(), |(node, cluster)| format!(r#","node":"{node}","cluster":"{cluster}""#));
+/// What `/health` says about the cluster of its node.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterHealth<'a> {
+    /// Name of the node.
+    pub node: &'a str,
+    /// `ok` or `degraded`.
+    pub state: &'a str,
+    /// Players of all nodes, as far as this one knows.
+    pub players_in_world: u64,
+}
+
+/// Renders the body of `/health`, with the cluster if there is one.
+pub fn health_json(status: &str, uptime_s: u64, players: u64, cluster: Option<ClusterHealth<'_>>) -> String {
+    let cluster = cluster.map_or(String::new(), |ClusterHealth { node, state, players_in_world }| {
+        format!(r#","node":"{node}","cluster":"{state}","players_in_world":{players_in_world}"#)
+    });
     format!(r#"{{"status":"{status}","uptime_seconds":{uptime_s},"players":{players}{cluster}}}"#)
 }
 

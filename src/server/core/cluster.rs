@@ -351,7 +351,7 @@ pub(super) fn cluster_gauges<S: System>(core: &Core<S>, cluster: &Cluster<S::Bus
     ClusterGauges {
         is_up: cluster.is_healthy(core.clock.uptime_ms()),
         peers: remote.peers().count() as u64,
-        peer_players: remote.peers().map(|(_, peer)| u64::from(peer.players)).sum(),
+        peer_players: remote.peer_players(),
         ghosts: core.engine.world().ghosts() as u64,
         regions: remote.subscriptions().len() as u64,
         resyncs_total: remote.resyncs(),

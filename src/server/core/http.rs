@@ -1,6 +1,5 @@
 //! HTTP requests: health, metrics, and the upgrade to a player.
 
-use super::cluster::Cluster;
 use super::connection::{Connection, ConnectionClass, Phase, Player};
 use super::negotiation::negotiate;
 use super::peer_address::TooManyRequests;
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::admission::origins::Refusal;
 use crate::auth::{Account, Unverified};
-use crate::ops::metrics::{Format, Refused, health_json, render};
+use crate::ops::metrics::{ClusterHealth, Format, Refused, health_json, render};
 use crate::replication::pool::Pool;
 use crate::sessions::{SavedPlayer, SessionToken};
 use crate::wire::http::{
@@ -188,10 +187,13 @@ fn answer_health<S: System>(core: &mut Core<S>, token: Token, request: &Request)
     } else {
         "healthy"
     };
-    let is_healthy = |cluster: &Cluster<S::Bus>| cluster.is_healthy(core.clock.uptime_ms());
-    let state_of = |cluster| if is_healthy(cluster) { "ok" } else { "degraded" };
-    let cluster = core.cluster.as_ref().map(|cluster| (cluster.node.name(), state_of(cluster)));
-    let body = health_json(state, core.clock.uptime_ms() / 1000, core.engine.players() as u64, cluster);
+    let (uptime_ms, players) = (core.clock.uptime_ms(), core.engine.players() as u64);
+    let cluster = core.cluster.as_ref().map(|cluster| ClusterHealth {
+        node: cluster.node.name(),
+        state: if cluster.is_healthy(uptime_ms) { "ok" } else { "degraded" },
+        players_in_world: players + cluster.node.remote().peer_players(),
+    });
+    let body = health_json(state, uptime_ms / 1000, players, cluster);
     let status = if state == "healthy" { Status::Ok } else { Status::ServiceUnavailable };
     respond(core, token, &dynamic(request, status, "application/json", &body));
 }

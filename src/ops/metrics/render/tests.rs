@@ -8,7 +8,7 @@ use openmetrics_parser::{
 
 use super::*;
 use crate::ops::metrics::window::{RATE_WINDOW_S, TICKS_KEPT};
-use crate::ops::metrics::{ClusterGauges, Configured, FrameOut, Reconnect};
+use crate::ops::metrics::{ClusterGauges, ClusterHealth, Configured, FrameOut, Reconnect};
 
 const MS: u64 = 1_000_000;
 
@@ -192,7 +192,7 @@ fn health_is_exact() {
         health_json("draining", 0, 0, None),
         r#"{"status":"draining","uptime_seconds":0,"players":0}"#
     );
-    let clustered =
-        r#"{"status":"healthy","uptime_seconds":0,"players":0,"node":"one","cluster":"degraded"}"#;
-    assert_eq!(health_json("healthy", 0, 0, Some(("one", "degraded"))), clustered);
+    let clustered = r#"{"status":"healthy","uptime_seconds":0,"players":2,"node":"one","cluster":"degraded","players_in_world":9}"#;
+    let cluster = ClusterHealth { node: "one", state: "degraded", players_in_world: 9 };
+    assert_eq!(health_json("healthy", 0, 2, Some(cluster)), clustered);
 }
