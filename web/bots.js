@@ -21,6 +21,12 @@ const MIND_MS = [600, 4_000];
 const PAUSES = 0.25;
 const ATTACKS = 0.15;
 
+/**
+ * The smallest viewport, in units. A bot needs its acks only; without a viewport it would receive the nearest players of the whole
+ * world, so that the messages to a hundred bots would occupy the page.
+ */
+const VIEWPORT = /** @type {const} */ ({ type: 'viewport', width: 100, height: 100 });
+
 /** Distance from an edge at which a bot turns away, in units. */
 const EDGE = 100;
 
@@ -99,7 +105,10 @@ function startBot({ address, rules, random }) {
     }
     timer = setTimeout(wander, wait);
   };
-  socket.onopen = wander;
+  socket.onopen = () => {
+    send(VIEWPORT);
+    wander();
+  };
   socket.onclose = () => clearTimeout(timer);
   socket.onmessage = ({ data }) => {
     const bytes = new Uint8Array(data);

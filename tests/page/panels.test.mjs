@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 
+import { decodeClient } from '../../web/protocol.js';
 import { browse, own, serve, shown, TOGETHER, until } from './stage.mjs';
 
 test('the hint of the keys fades after the join, and at once when the help opens', async (t) => {
@@ -75,6 +77,20 @@ test('a button adds 50 bots, and the own name is drawn over all others', async (
   const wide = await serve(t, { MAX_VISIBLE: '1' });
   const full = await open(`${wide.url}/play?bots=200`);
   await until('a disabled button', () => full.getByRole('button', { name: 'Add 50 bots' }).isDisabled());
+  assert.deepEqual(complaints, []);
+});
+
+test('a bot sends the smallest viewport first, so that it receives few messages', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  const firsts = [];
+  const keep = ({ payload }) => firsts.push(decodeClient(payload));
+  await open(`${server.url}/play?bots=10`, {}, (context) =>
+    context.on('page', (page) => page.on('websocket', (socket) => socket.once('framesent', keep))),
+  );
+  await until('the first messages of the bots and the page', () => firsts.length === 11);
+  const smallest = { type: 'viewport', width: 100, height: 100 };
+  assert.equal(firsts.filter((message) => isDeepStrictEqual(message, smallest)).length, 10, JSON.stringify(firsts));
   assert.deepEqual(complaints, []);
 });
 
