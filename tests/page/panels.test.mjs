@@ -194,3 +194,29 @@ test('the dashboard has values on its axes and at the cursor, the version and th
   assert.equal(await legend.innerText(), 'players 0');
   assert.deepEqual(complaints, []);
 });
+
+test('no uptime wraps or moves what is below it', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  const uptimes = new Map([['5 s', 5], ['59 min 59 s', 3_599], ['23 h 59 min', 86_399], ['3650 d 23 h', 315_442_800]]);
+  let uptime;
+  const answer = async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), uptime_seconds: uptime } });
+  };
+  const page = await open(`${server.url}/dashboard`, {}, (context) => context.route('**/metrics', answer));
+  const value = page.locator('#figures > div', { hasText: /^uptime/ }).locator('dd');
+  const tops = new Map();
+  for (const [text, seconds] of uptimes) {
+    uptime = seconds;
+    await until(text, async () => (await value.innerText()) === text);
+    for (const width of [320, 390, 1280, 1440, 1920]) {
+      await page.setViewportSize({ width, height: 800 });
+      assert.equal(await value.evaluate((dd) => dd.scrollWidth - dd.clientWidth), 0, `${width}: ${text} is cut`);
+      const { y } = await page.locator('#charts').boundingBox();
+      assert.equal(y, tops.get(width) ?? y, `${width}: ${text} moves the charts`);
+      tops.set(width, y);
+    }
+  }
+  assert.deepEqual(complaints, []);
+});
