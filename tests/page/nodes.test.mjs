@@ -38,6 +38,20 @@ test('the dashboard shows this node, or all nodes of the world', async (t) => {
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   assert.deepEqual(violations.map(({ id, nodes: [node] }) => `${id}: ${node.html}`), []);
 
+  // The rate of the slowest node has the color of the ticks that it lacks.
+  const ticks = page.locator('#figures > div', { hasText: /^ticks\/s/ }).locator('dd');
+  for (const [rate, color] of [[60, 'good'], [58, 'warn'], [52, 'bad']]) {
+    await page.route('**/metrics', async (route) => {
+      const response = await route.fetch();
+      const metrics = await response.json();
+      metrics.nodes.forEach((node) => (node.tick_rate_hz = node.node === 'first' ? rate : 60));
+      await route.fulfill({ response, json: metrics });
+    });
+    await until(`${rate} ticks per second`, async () => (await ticks.innerText()) === `${rate}.0`);
+    assert.equal(await ticks.getAttribute('class'), color);
+    await page.unroute('**/metrics');
+  }
+
   await page.getByRole('button', { name: 'this node' }).click();
   await until('one node', async () => /refused/.test(await figures.innerText()) && !(await table.isVisible()));
   assert.match(await page.locator('#state').innerText(), /^up/);
