@@ -4,7 +4,7 @@
  * @module chart
  */
 
-import { SECONDS_KEPT, short } from './history.js';
+import { prefixOf, SECONDS_KEPT, short } from './history.js';
 
 /** @import { Sample } from './history.js' */
 
@@ -50,12 +50,14 @@ export function axis(highest, isWhole) {
 }
 
 /**
- * Formats a value on an axis: as `short`, without zeros after the point.
- * @param {number} value
+ * Formats the values on an axis: all with the prefix that `short` gives the highest one, without zeros after the point.
+ * @param {number[]} values
  * @param {string} unit
  */
-export function axisText(value, unit) {
-  return short(value, unit).replace(/\.(\d*?)0+(?=\s|$)/, (_, kept) => (kept ? `.${kept}` : ''));
+export function axisTexts(values, unit) {
+  const { size, prefix } = prefixOf(Math.max(...values));
+  const text = (/** @type {number} */ value) => (value / size).toLocaleString('en', { maximumSignificantDigits: 3 });
+  return values.map((value) => `${text(value)} ${prefix}${unit}`.trimEnd());
 }
 
 /**
@@ -181,7 +183,7 @@ export class Chart {
   #drawAxis({ unit, samples }, highest, now, color) {
     const { canvas, context } = this;
     const values = axis(highest, unit === '');
-    const texts = values.map((value) => axisText(value, unit));
+    const texts = axisTexts(values, unit);
     const left = Math.ceil(Math.max(...texts.map((text) => context.measureText(text).width))) + GAP_PX;
     const kept = (now - (samples[0]?.at ?? now)) / 1000;
     const span = Math.min(Math.max(kept, SECONDS_SHOWN_MIN), SECONDS_KEPT);

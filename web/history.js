@@ -161,14 +161,22 @@ export class History {
 const PREFIXES = [[1e9, 1e9, 'G'], [1e6, 1e6, 'M'], [1e4, 1e3, 'k']];
 
 /**
+ * Returns the prefix of a number and its factor.
+ * @param {number} value
+ */
+export function prefixOf(value) {
+  const [, size, prefix] = PREFIXES.find(([from]) => value >= from) ?? [0, 1, ''];
+  return { size, prefix };
+}
+
+/**
  * Formats a number with few digits and its unit: 1,234 B/s or 12.3 kB/s.
  * @param {number} value
  * @param {string} unit Empty for a plain number.
  */
 export function short(value, unit = '') {
-  for (const [from, size, prefix] of PREFIXES) {
-    if (value >= from) return `${(value / size).toPrecision(3)} ${prefix}${unit}`;
-  }
+  const { size, prefix } = prefixOf(value);
+  if (prefix) return `${(value / size).toPrecision(3)} ${prefix}${unit}`;
   const isWhole = value >= 100 || Number.isInteger(value);
   return `${isWhole ? Math.round(value).toLocaleString('en') : value.toPrecision(2)} ${unit}`.trimEnd();
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { heading } from '../bots.js';
 import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
-import { axis, axisText, nearest } from '../chart.js';
+import { axis, axisTexts, nearest } from '../chart.js';
 import { allNodes, duration, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
@@ -226,14 +226,21 @@ test('numbers are shortened and rated', () => {
 
 test('the values on an axis are round and reach the highest one', () => {
   assert.deepEqual(axis(16.67, false), [0, 5, 10, 15, 20]);
-  assert.deepEqual(axis(0.3, false).map((value) => axisText(value, 'ms')), ['0 ms', '0.1 ms', '0.2 ms', '0.3 ms']);
   assert.deepEqual([axis(0, true), axis(2, true), axis(61, true)], [[0, 1], [0, 1, 2], [0, 20, 40, 60, 80]]);
-  assert.deepEqual(axis(41_000, false).map((value) => axisText(value, 'B/s')), ['0 B/s', '20 kB/s', '40 kB/s', '60 kB/s']);
-  assert.deepEqual([2_500_000, 10_000, 1_000].map((value) => axisText(value, '')), ['2.5 M', '10 k', '1,000']);
   for (let highest = 1e-3; highest < 1e9; highest *= 1.7) {
     const values = axis(highest, false);
     assert.ok(values.length >= 3 && values.length <= 5 && values.at(-1) >= highest * (1 - 1e-9), `${highest}: ${values}`);
   }
+});
+
+test('the values on an axis have one unit', () => {
+  const texts = (highest, unit) => axisTexts(axis(highest, false), unit);
+  assert.deepEqual(texts(14_200, '/s'), ['0 k/s', '5 k/s', '10 k/s', '15 k/s']);
+  assert.deepEqual(texts(41_000, 'B/s'), ['0 kB/s', '20 kB/s', '40 kB/s', '60 kB/s']);
+  assert.deepEqual(texts(1_900_000, ''), ['0 M', '0.5 M', '1 M', '1.5 M', '2 M']);
+  assert.deepEqual(texts(7_900, '/s'), ['0 /s', '2,000 /s', '4,000 /s', '6,000 /s', '8,000 /s']);
+  assert.deepEqual(texts(0.3, 'ms'), ['0 ms', '0.1 ms', '0.2 ms', '0.3 ms']);
+  assert.deepEqual(texts(0.002, ''), ['0', '0.0005', '0.001', '0.0015', '0.002']);
 });
 
 test('the cursor is at the nearest sample', () => {
