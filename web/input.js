@@ -38,6 +38,12 @@ export function dragDirection(x, y) {
   return [part(x), part(y)];
 }
 
+/**
+ * Whether the space bar attacks with the focus there. Buttons and links keep it, except for a button that got the focus back.
+ * @param {EventTarget | null} target
+ */
+const isOfGame = (target) => target === document.body || (target instanceof HTMLElement && 'playsOn' in target.dataset);
+
 /** Current state of keys and touch. */
 export class Input {
   /** @type {Set<string>} */
@@ -54,8 +60,7 @@ export class Input {
   constructor(surface, on) {
     addEventListener('keydown', (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey) return;
-      // Buttons and links keep their keys.
-      if (event.code === 'Space' && event.target === document.body) {
+      if (event.code === 'Space' && isOfGame(event.target)) {
         event.preventDefault();
         if (!event.repeat) on.attack();
       } else if (KEYS.has(event.code)) {
@@ -63,7 +68,11 @@ export class Input {
         this.#pressed.add(event.code);
       }
     });
-    addEventListener('keyup', (event) => this.#pressed.delete(event.code));
+    addEventListener('keyup', (event) => {
+      this.#pressed.delete(event.code);
+      // Some browsers press a button when the space bar is released.
+      if (event.code === 'Space' && isOfGame(event.target)) event.preventDefault();
+    });
     addEventListener('blur', () => this.release());
     document.addEventListener('visibilitychange', () => document.hidden && this.release());
     surface.addEventListener('contextmenu', (event) => event.preventDefault());

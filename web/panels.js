@@ -45,15 +45,33 @@ export class Panels {
     element('retry').addEventListener('click', on.retry);
     element('bots-button').addEventListener('click', () => on.addBots(BOTS_AT_ONCE));
     element('help-button').addEventListener('click', () => {
-      const help = element('help');
-      help.hidden = !help.hidden;
-      element('help-button').setAttribute('aria-expanded', String(!help.hidden));
+      this.#showHelp(element('help').hidden !== false);
       this.#endHint();
     });
+    element('help-button').addEventListener('blur', () => delete element('help-button').dataset.playsOn);
     // After a click with the mouse the space bar attacks again, instead of pressing the button.
     element('panels').addEventListener('click', ({ detail }) => {
       if (detail > 0 && document.activeElement instanceof HTMLButtonElement) document.activeElement.blur();
     });
+    addEventListener('keydown', ({ key }) => key === 'Escape' && this.#leaveHelp());
+    document.addEventListener('click', ({ detail, target }) => {
+      const isInside = target instanceof Element && target.closest('#help, #help-button');
+      if (detail > 0 && !isInside) this.#leaveHelp();
+    });
+  }
+
+  /** @param {boolean} isShown */
+  #showHelp(isShown) {
+    element('help').hidden = !isShown;
+    element('help-button').setAttribute('aria-expanded', String(isShown));
+  }
+
+  /** Closes an open help, returns the focus to its button, and leaves the space bar to the game: Enter opens the help again. */
+  #leaveHelp() {
+    if (element('help').hidden) return;
+    this.#showHelp(false);
+    element('help-button').focus();
+    element('help-button').dataset.playsOn = '';
   }
 
   /** The player has joined: the hint of the keys fades after a while. */

@@ -32,6 +32,50 @@ test('the hint of the keys fades after the join, and at once when the help opens
   assert.deepEqual(complaints, []);
 });
 
+test('Escape and a click outside close the help, and the keyboard plays on', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  const page = await open(server.url);
+  await own(page);
+  const [help, button] = [page.locator('#help'), page.getByRole('button', { name: 'Help' })];
+  const attacks = async () => {
+    await page.keyboard.press('Space');
+    await until('an attack', async () => (await own(page)).state === 'attacking');
+    await until('its end', async () => (await own(page)).state === 'idle');
+    assert.equal(await help.isVisible(), false, 'the space bar does not press the button');
+  };
+  const close = {
+    Escape: () => page.keyboard.press('Escape'),
+    'a click outside': () => page.locator('#scene').click({ position: { x: 640, y: 600 } }),
+  };
+  for (const [what, leave] of Object.entries(close)) {
+    for (const opens of [() => button.click(), () => button.press('Enter')]) {
+      await opens();
+      await help.locator('h1').click();
+      assert.ok(await help.isVisible(), 'a click inside does not close it');
+      await leave();
+      assert.equal(await help.isVisible(), false, what);
+      assert.equal(await button.getAttribute('aria-expanded'), 'false');
+      assert.equal(await page.evaluate(() => document.activeElement.id), 'help-button', what);
+      await until('the end of an attack by the click', async () => (await own(page)).state === 'idle');
+      await attacks();
+      const { y } = await own(page);
+      await page.keyboard.down(y > 1000 ? 'w' : 's');
+      await until('a walk', async () => Math.abs((await own(page)).y - y) > 8);
+      await page.keyboard.up(y > 1000 ? 'w' : 's');
+      await until('its end', async () => (await own(page)).state === 'idle');
+    }
+  }
+  await page.keyboard.press('Enter');
+  assert.ok(await help.isVisible(), 'Enter presses the button');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Space');
+  assert.ok(await help.isVisible(), 'the space bar presses a button that the visitor has chosen');
+  assert.deepEqual(complaints, []);
+});
+
 /** Returns the texts that the next frame draws on the scene, in order. Names are canvases with their text. */
 const namesDrawn = (page) =>
   page.evaluate(async () => {
