@@ -18,6 +18,10 @@ const PATIENCE_MS = 5_000;
 /** Code of a close because the player's account has joined elsewhere. An attempt by itself would close that connection in turn. */
 const DISPLACED = 4001;
 
+/** Code of a close because of the player itself: a kick, a ban or a flood. Codes from 4000 are kicks too, except for `DISPLACED`. */
+const POLICY = 1008;
+const APPLICATION_MIN = 4000;
+
 /** Longest delay of a timer, in milliseconds: 24 days. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -25,14 +29,14 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 const REASONS = new Map([
   [1000, 'The server closed the connection.'],
   [1001, 'The server is restarting.'],
-  [1008, 'The server closed the connection.'],
+  [POLICY, 'The server closed the connection.'],
   [1009, 'The server closed the connection: a message was too long.'],
   [1011, 'Something went wrong on the server.'],
   [DISPLACED, 'You have joined in another window.'],
 ]);
 
 /**
- * State of the connection. `waiting` has the reason and the time of the next attempt, which is infinite until a retry.
+ * State of the connection. `waiting` has the reason and the time of the next attempt, which is infinite if only a retry starts one.
  * @typedef {{ is: 'connecting' } | { is: 'open' } | { is: 'waiting', reason: string, until: number }} Status
  */
 
@@ -70,7 +74,7 @@ export function waitMs(attempt, random = Math.random) {
   return most / 2 + (random() * most) / 2;
 }
 
-/** A connection that reconnects automatically. */
+/** A connection that reconnects automatically, unless the server has closed it because of the player. */
 export class Connection {
   /** @type {WebSocket | undefined} */
   #socket;
@@ -161,14 +165,14 @@ export class Connection {
    */
   async #closed(code, why) {
     if (this.#isOver) return;
-    const isDisplaced = code === DISPLACED;
-    const delay = isDisplaced ? TIMER_MS_MAX : waitMs(this.#attempt);
-    const until = isDisplaced ? Infinity : performance.now() + delay;
+    const isMeant = code === POLICY || code >= APPLICATION_MIN;
+    const delay = isMeant ? TIMER_MS_MAX : waitMs(this.#attempt);
+    const until = isMeant ? Infinity : performance.now() + delay;
     this.#attempt += 1;
     this.#timer = setTimeout(() => this.#open(), delay);
     const timer = this.#timer;
-    const isDirected = why !== '' && (code === 1008 || (code >= 4000 && !isDisplaced));
-    const broken = isDirected ? `The server closed the connection: ${why}.` : (REASONS.get(code) ?? 'The connection broke.');
+    const isExplained = why !== '' && isMeant && code !== DISPLACED;
+    const broken = isExplained ? `The server closed the connection: ${why}.` : (REASONS.get(code) ?? 'The connection broke.');
     const known = this.#wasOpen ? broken : undefined;
     const reason = known ?? (await reasonOfRefusal());
     // The next attempt may have started while the health request was pending.

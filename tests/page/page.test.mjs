@@ -141,7 +141,7 @@ test('the page reconnects after a restart of the server', async (t) => {
   await until('the player to walk', async () => (await own(page)).state === 'moving');
 });
 
-test('a kicked player sees the reason', async (t) => {
+test('a kicked player sees the reason, and the page reconnects only by its button', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'pixi-kick-'));
   t.after(() => rm(directory, { recursive: true }));
   const socket = join(directory, 'control.sock');
@@ -151,7 +151,15 @@ test('a kicked player sees the reason', async (t) => {
   const { id } = await own(page);
   const kick = run(t, 'pixi-game-server', ['ctl', '--socket', socket, 'kick', String(id), '--reason', 'no bots, please'], {});
   await until('the kick', () => kick.exitCode === 0);
-  await until('the reason on the page', () => page.getByText('The server closed the connection: no bots, please.').count());
+  const notice = page.locator('#notice-text');
+  await until('the reason', async () => (await notice.innerText()) === 'The server closed the connection: no bots, please.');
+  // The backoff of a first attempt is at most half a second.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.equal(await notice.innerText(), 'The server closed the connection: no bots, please.');
+  assert.equal((await (await fetch(`${server.url}/health`)).json()).players, 0);
+  await page.getByRole('button', { name: 'Try now' }).click();
+  await until('another player', async () => (await own(page)).id > id);
+  assert.equal(await notice.isVisible(), false);
   assert.deepEqual(complaints, []);
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { heading } from '../bots.js';
-import { gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
+import { Connection, gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
 import { axis, axisTexts, nearest } from '../chart.js';
 import { allNodes, duration, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
@@ -21,6 +21,37 @@ test('the backoff grows to a bound and has jitter', () => {
   assert.deepEqual([0, 1, 2].map((attempt) => waitMs(attempt, () => 1)), [500, 1000, 2000]);
   assert.equal(waitMs(50, () => 1), 10_000);
   assert.equal(waitMs(50, () => 0), 5_000);
+});
+
+test('a connection reconnects by itself, unless the server closed it because of the player', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { WebSocket } = globalThis;
+  t.after(() => { globalThis.WebSocket = WebSocket; });
+  const sockets = [];
+  globalThis.WebSocket = class {
+    constructor() { sockets.push(this); }
+    close() {}
+  };
+  /** Returns the notice of a close, and the number of attempts in the minute after it. */
+  const closedBy = (code, reason = '') => {
+    const statuses = [];
+    const connection = new Connection({ address: 'ws://game', onOpen: () => {}, onStatus: (status) => statuses.push(status) });
+    const before = sockets.length;
+    sockets.at(-1).onopen();
+    sockets.at(-1).onclose({ code, reason });
+    const { reason: notice, until } = statuses.at(-1);
+    t.mock.timers.tick(60_000);
+    const attempts = sockets.length - before;
+    if (until === Infinity) connection.retry();
+    assert.equal(statuses.at(-1).is, 'connecting');
+    connection.close();
+    return [attempts, notice];
+  };
+  for (const code of [1000, 1001, 1006, 1011, 1012, 1013]) assert.equal(closedBy(code)[0], 1, `close ${code}`);
+  assert.deepEqual(closedBy(1008, 'no bots, please'), [0, 'The server closed the connection: no bots, please.']);
+  assert.deepEqual(closedBy(1008), [0, 'The server closed the connection.']);
+  assert.deepEqual(closedBy(4100, 'too old'), [0, 'The server closed the connection: too old.']);
+  assert.deepEqual(closedBy(4001, 'joined elsewhere'), [0, 'You have joined in another window.']);
 });
 
 test('the reason of a refusal comes from the health response, or is generic', async () => {
