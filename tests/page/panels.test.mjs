@@ -100,7 +100,10 @@ const namesDrawn = (page) =>
   });
 
 test('a button adds 50 bots, and the own name is drawn over all others', async (t) => {
-  const server = await serve(t, TOGETHER);
+  // The page shows this whole world, so no bot walks out of view.
+  const server = await serve(t, {
+    WORLD_WIDTH: '600', WORLD_HEIGHT: '600', SPAWN_MIN_X: '200', SPAWN_MAX_X: '400', SPAWN_MIN_Y: '200', SPAWN_MAX_Y: '400',
+  });
   const { open, complaints } = await browse(t);
   const page = await open(server.url);
   const { id } = await own(page);
