@@ -40,10 +40,12 @@ export class Bots {
   /**
    * @param {string} address Address of the game.
    * @param {() => Readonly<Rules>} rules
+   * @param {() => number} most Maximum number of bots that the server allows this page.
    */
-  constructor(address, rules, random = Math.random) {
+  constructor(address, rules, most, random = Math.random) {
     this.address = address;
     this.rules = rules;
+    this.most = most;
     this.random = random;
   }
 
@@ -55,7 +57,7 @@ export class Bots {
   /** Number of bots that can be added. */
   get room() {
     this.#sockets = this.#sockets.filter(({ readyState }) => readyState <= WebSocket.OPEN);
-    return BOTS_MAX - this.#waiting - this.#sockets.length;
+    return Math.max(Math.min(BOTS_MAX, this.most()) - this.#waiting - this.#sockets.length, 0);
   }
 
   /**

@@ -122,6 +122,24 @@ export class Panels {
   }
 
   /**
+   * Offers as many bots as may join, and explains a limit in the help.
+   * @param {number} most Maximum number of bots of this page.
+   */
+  showBotsMax(most) {
+    element('bots-button').hidden = most === 0;
+    write('bots-button', most === 1 ? 'Add 1 bot' : `Add ${Math.min(most, BOTS_AT_ONCE)} bots`);
+    element('bots-help').hidden = most < BOTS_AT_ONCE;
+    element('bots-limit').hidden = most >= BOTS_AT_ONCE;
+    const bots = most === 1 ? '1 bot' : `${most} bots`;
+    write(
+      'bots-limit',
+      most === 0
+        ? 'This server allows one connection per account, so no bots can join.'
+        : `This server allows ${most + 1} connections per account, so at most ${bots} can join.`,
+    );
+  }
+
+  /**
    * @param {object} figures
    * @param {number | undefined} figures.pingMs
    * @param {number} figures.framesPerS

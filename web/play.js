@@ -31,9 +31,11 @@ const RESIZE_MS = 150;
 class Play {
   world = new World();
   scene = new Scene(element('scene'));
-  bots = new Bots(gameAddress(), () => this.world.rules);
+  bots = new Bots(gameAddress(), () => this.world.rules, () => this.#rulebook.botsMax);
   #population = new Population();
   #rulebook = new Rulebook((failure) => this.#obey(failure));
+  /** Bots that the address of the page requests. They wait for the rules, which limit their number. */
+  #botsWanted = Number(new URLSearchParams(location.search).get('bots')) || 0;
   #stepAt = performance.now();
   #toldAt = -Infinity;
   #attackUntil = -Infinity;
@@ -100,6 +102,10 @@ class Play {
     const { rules } = this.#rulebook;
     this.world.obey(rules, performance.now());
     this.panels.showRules(rules, failure);
+    if (failure) return;
+    this.panels.showBotsMax(this.#rulebook.botsMax);
+    this.bots.add(this.#botsWanted);
+    this.#botsWanted = 0;
   }
 
   #tellViewport() {
@@ -196,7 +202,6 @@ class Play {
 }
 
 const play = new Play();
-play.bots.add(Number(new URLSearchParams(location.search).get('bots')) || 0);
 
 /** For tests and debugging: the drawn players and their positions. */
 Object.assign(globalThis, {

@@ -11,10 +11,19 @@
  * @property {number} stepUnits Units that a step covers along each axis, with up to three decimals.
  * @property {number} stepMs Duration of a step of a walking player, in milliseconds.
  * @property {number} attackMs Duration of an attack, in milliseconds.
+ * @property {number} connectionsPerAccount Maximum number of connections of this page's account, bots included; infinite without
+ *   accounts.
  */
 
 /** The rules of a server with default settings. @type {Readonly<Rules>} */
-export const DEFAULT_RULES = Object.freeze({ width: 2000, height: 2000, stepUnits: 4, stepMs: 1000 / 24, attackMs: 1000 });
+export const DEFAULT_RULES = Object.freeze({
+  width: 2000,
+  height: 2000,
+  stepUnits: 4,
+  stepMs: 1000 / 24,
+  attackMs: 1000,
+  connectionsPerAccount: Infinity,
+});
 
 /** Timeout of a request, in milliseconds. */
 const PATIENCE_MS = 5_000;
@@ -46,7 +55,18 @@ export async function askRules(ask = fetch) {
     stepUnits: read('player_speed'),
     stepMs: 1000 / read('steps_per_s'),
     attackMs: read('attack_duration_ms'),
+    connectionsPerAccount: readLimit(json.connections_per_account),
   };
+}
+
+/**
+ * Reads the limit of an account, which a server without accounts omits.
+ * @param {unknown} value
+ */
+function readLimit(value) {
+  if (value === undefined) return Infinity;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
+  throw new TypeError(`connections_per_account is ${JSON.stringify(value)}`);
 }
 
 /** The rules as the server last reported them; the defaults before. */
@@ -67,6 +87,11 @@ export class Rulebook {
   constructor(onEnd, ask = () => askRules()) {
     this.onEnd = onEnd;
     this.ask = ask;
+  }
+
+  /** Maximum number of bots beside the page's own connection; 0 until the server has reported its rules. */
+  get botsMax() {
+    return this.rules === DEFAULT_RULES ? 0 : this.rules.connectionsPerAccount - 1;
   }
 
   /** Follows the rules of a new connection. */

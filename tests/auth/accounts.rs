@@ -6,6 +6,7 @@ use game_client::Vector;
 use nix::sys::signal::Signal;
 
 use super::login::{Login, cookie};
+use crate::support::http::get;
 use crate::support::process::{stderr_text, stdout_text, succeed};
 use crate::support::raw::{Raw, upgrade_with_cookie};
 use crate::support::server::program;
@@ -60,6 +61,21 @@ fn a_newer_connection_closes_the_oldest_of_its_account() {
         alive.send_frame(crate::support::raw::FIN | crate::support::raw::PING, b"x");
         alive.next_frame_of(crate::support::raw::PONG);
     }
+}
+
+#[test]
+fn the_rules_of_the_game_page_have_the_limit_of_an_account() {
+    let (login, folder) = (Login::new("auth-rules"), folder("auth-rules-socket"));
+    let socket = folder.join("control.sock");
+    let server = login.settings().set("CONTROL_SOCKET", socket.to_str().expect("UTF-8")).start();
+    let ends_with = |end: &str| {
+        let rules = get(server.address(), "/play/rules.json");
+        assert!(rules.text().ends_with(end), "{}", rules.text());
+    };
+    ends_with("\"attack_duration_ms\":1000,\"connections_per_account\":1}");
+    let mut command = program();
+    succeed(command.arg("ctl").arg("--socket").arg(&socket).args(["set", "AUTH_SESSIONS_PER_SUB", "7"]));
+    ends_with("\"connections_per_account\":7}");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 // Tests of the pages in a real browser, with a real server.
 
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { browse, crowd, other, own, run, serve, shown, strip, TOGETHER, until } from './stage.mjs';
+import { browse, crowd, other, own, run, serve, serveAccounts, shown, strip, TOGETHER, until } from './stage.mjs';
 
 /** A drawn position rounded to whole units, which removes the rest of a fading correction. */
 const whole = ({ x, y, facing }) => [Math.round(x), Math.round(y), facing];
@@ -55,19 +54,8 @@ test('two players see each other walk, turn, attack and leave', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-/** Signs a token of a user, as the login of a site does. */
-function sign(user, key) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const message = `${part({ alg: 'HS256', kid: 'k' })}.${part({ sub: user, exp: Date.now() / 1000 + 600 })}`;
-  return `${message}.${createHmac('sha256', key).update(message).digest('base64url')}`;
-}
-
 test('with the cookie of a login the unmodified page joins, and without it is refused', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'pixi-auth-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const [key, file] = [Buffer.alloc(32, 7), join(folder, 'keys.json')];
-  await writeFile(file, JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', k: key.toString('base64url') }] }), { mode: 0o600 });
-  const server = await serve(t, { ...TOGETHER, AUTH: 'jwt', AUTH_KEYS: file });
+  const { server, cookie } = await serveAccounts(t);
   const metrics = () => fetch(`${server.url}/metrics`).then((response) => response.json());
   const { open, complaints } = await browse(t);
 
@@ -78,7 +66,6 @@ test('with the cookie of a login the unmodified page joins, and without it is re
   await stranger.context().close();
   complaints.length = 0;
 
-  const cookie = { name: 'pixi_auth', value: sign('anna', key), url: server.url, httpOnly: true, sameSite: 'Lax' };
   const page = await open(server.url, {}, (context) => context.addCookies([cookie]));
   await own(page);
   assert.equal((await metrics()).players, 1);

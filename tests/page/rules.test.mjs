@@ -1,4 +1,4 @@
-// The game page obeys the rules of its server: size of the world, speed, duration of attacks.
+// The game page obeys the rules of its server: size of the world, speed, duration of attacks, bots of an account.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { decodeClient, decodeServer } from '../../web/protocol.js';
 import { askRules, DEFAULT_RULES } from '../../web/rules.js';
-import { browse, own, serve, until } from './stage.mjs';
+import { browse, own, serve, serveAccounts, shown, until } from './stage.mjs';
 
 /** The lower right part of a wide world. */
 const FAR = {
@@ -118,4 +118,28 @@ test('a page that can not read the rules says so and assumes the defaults, until
   await page.clock.fastForward(5_000);
   await until('the rules', async () => !(await notice.isVisible()));
   assert.equal((await page.evaluate(() => globalThis.pixiGame.rules())).width, 4000);
+});
+
+test('a page has as many bots as its account may have beside it', async (t) => {
+  const { open, complaints } = await browse(t);
+  for (const [connections, text] of [[1, 'one connection per account, so no bots'], [3, '3 connections per account, so at most 2 bots']]) {
+    const { server, cookie } = await serveAccounts(t, { AUTH_SESSIONS_PER_SUB: String(connections) });
+    const page = await open(`${server.url}/play?bots=50`, {}, (context) => context.addCookies([cookie]));
+    const { id } = await own(page);
+    await page.getByRole('button', { name: 'Help' }).click();
+    await until('the limit in the help', async () => (await page.locator('#help').innerText()).includes(text));
+    assert.equal(await page.getByRole('link', { name: '?bots=50' }).count(), 0);
+    const button = page.getByRole('button', { name: /Add \d+ bots?/ });
+    assert.equal(await button.count(), connections === 1 ? 0 : 1);
+    await until('the bots', async () => (await shown(page)) === connections - 1);
+    if (connections > 1) {
+      assert.equal(await button.innerText(), 'Add 2 bots');
+      await until('no room for more', () => button.isDisabled());
+    }
+    // Another bot would connect within 50 ms.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const { closed, players } = await (await fetch(`${server.url}/metrics`)).json();
+    assert.deepEqual([closed.same_account, players, (await own(page)).id], [0, connections, id]);
+  }
+  assert.deepEqual(complaints, []);
 });

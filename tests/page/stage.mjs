@@ -1,10 +1,13 @@
 // Fixtures of the page tests: a server process, and a browser whose errors are collected.
 
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer as createProxy, request as ask } from 'node:http';
 import { connect, createServer } from 'node:net';
-import { resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const { PROGRAMS, CHROMIUM } = process.env;
@@ -57,6 +60,24 @@ export async function serve(test, settings = {}, prepare = async () => undefined
   const url = `http://127.0.0.1:${port}`;
   await until('a healthy server', () => fetch(`${url}/health`).then((response) => response.ok, () => false));
   return { url, port, process, end: (signal) => process.end(signal) };
+}
+
+/** Signs a token of a user, as the login of a site does. */
+function sign(user, key) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const message = `${part({ alg: 'HS256', kid: 'k' })}.${part({ sub: user, exp: Date.now() / 1000 + 600 })}`;
+  return `${message}.${createHmac('sha256', key).update(message).digest('base64url')}`;
+}
+
+/** Starts a server that admits accounts only, and returns it with the cookie of one. */
+export async function serveAccounts(t, settings = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'pixi-auth-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const [key, file] = [Buffer.alloc(32, 7), join(folder, 'keys.json')];
+  await writeFile(file, JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', k: key.toString('base64url') }] }), { mode: 0o600 });
+  const server = await serve(t, { ...TOGETHER, AUTH: 'jwt', AUTH_KEYS: file, ...settings });
+  const cookie = { name: 'pixi_auth', value: sign('anna', key), url: server.url, httpOnly: true, sameSite: 'Lax' };
+  return { server, cookie };
 }
 
 /** Starts a proxy that strips a path in front of a server and answers 404 elsewhere; returns its address. */

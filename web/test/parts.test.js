@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { heading } from '../bots.js';
+import { Bots, heading } from '../bots.js';
 import { Connection, gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
 import { axis, axisTexts, nearest } from '../chart.js';
 import { allNodes, duration, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
@@ -129,8 +129,14 @@ test('the rules come from the server, and an incomplete or failed answer is an e
   const answer = (json, ok = true, status = 200) => async () => ({ ok, status, json: async () => json });
   assert.deepEqual(
     await askRules(answer(RULES)),
-    { width: 4000, height: 3000, stepUnits: 5.333, stepMs: 1000 / 24, attackMs: 700 },
+    { width: 4000, height: 3000, stepUnits: 5.333, stepMs: 1000 / 24, attackMs: 700, connectionsPerAccount: Infinity },
   );
+  const limit = async (connections) =>
+    (await askRules(answer({ ...RULES, connections_per_account: connections }))).connectionsPerAccount;
+  assert.deepEqual([await limit(1), await limit(1000), await limit(undefined)], [1, 1000, Infinity]);
+  for (const wrong of ['1', 0, -1, 1.5, null]) {
+    await assert.rejects(limit(wrong), new RegExp(`connections_per_account is ${JSON.stringify(wrong)}`));
+  }
   await assert.rejects(askRules(answer({}, false, 404)), /status 404/);
   await assert.rejects(askRules(answer(null)), /world_width is undefined/);
   for (const wrong of ['4000', 0, -1, null, undefined]) {
@@ -168,6 +174,36 @@ test('the rules are followed, and stay as they are while the server does not ans
   book.end();
   t.mock.timers.tick(60_000);
   assert.equal(questions.length, 4, 'no request without a connection');
+});
+
+test('a page has no bots before it knows the rules, and then as many as its account allows beside it', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const sockets = [];
+  const { WebSocket } = globalThis;
+  t.after(() => Object.assign(globalThis, { WebSocket }));
+  globalThis.WebSocket = class {
+    static OPEN = 1;
+    readyState = 0;
+    constructor() { sockets.push(this); }
+  };
+  const answers = [];
+  const book = new Rulebook(() => undefined, () => new Promise((answer) => answers.push(answer)));
+  const bots = new Bots('ws://localhost/ws', () => book.rules, () => book.botsMax);
+  book.begin();
+  assert.equal(bots.room, 0);
+  answers[0]({ ...DEFAULT_RULES, connectionsPerAccount: 3 });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(bots.room, 2);
+  bots.add(50);
+  assert.equal(bots.room, 0);
+  bots.add(50);
+  t.mock.timers.tick(10_000);
+  assert.equal(sockets.length, 2);
+  book.rules = { ...DEFAULT_RULES, connectionsPerAccount: 1 };
+  assert.equal(bots.room, 0);
+  book.rules = { ...DEFAULT_RULES };
+  assert.equal(bots.room, 198, 'without accounts, the page has its own limit');
+  book.end();
 });
 
 test('names are those of the nearest players, and the own name is drawn last', () => {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::http::REVALIDATE;
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::limits::CLIENT_STEPS_PER_S;
 use crate::server::core::assets::Asset;
@@ -62,10 +63,15 @@ pub struct Page {
 
 impl Page {
     /// Returns the rules of the world as JSON, with the names of their settings. The game's messages don't contain them.
+    /// With `AUTH=jwt` they include the limit of an account: the page and its bots share one.
     pub fn rules(config: &Config) -> Self {
+        let account_limit = match config.auth {
+            Auth::None => String::new(),
+            Auth::Jwt => format!(",\"connections_per_account\":{}", config.auth_sessions_per_sub),
+        };
         let rules = format!(
             "{{\"world_width\":{},\"world_height\":{},\"player_speed\":{},\"steps_per_s\":{CLIENT_STEPS_PER_S},\
-             \"attack_duration_ms\":{}}}",
+             \"attack_duration_ms\":{}{account_limit}}}",
             config.world_width, config.world_height, config.player_speed, config.attack_duration_ms,
         );
         Self { asset: Asset::new(RULES, rules.into_bytes().into()), is_file: false }

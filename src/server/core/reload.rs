@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::cluster;
+use super::pages::Page;
 use super::routes::log_shadowed_files;
 use super::system::System;
 use crate::config::{Config, Reloaded};
@@ -119,6 +120,7 @@ fn apply_settings<S: System>(core: &mut Core<S>, config: Config) {
     }
     core.gate.peer_addresses.reconfigure(&core.config, cluster::processes(core));
     core.engine.reconfigure(&core.config);
+    core.site.rules = Page::rules(&core.config);
     core.sessions.store.set_ttl(core.config.resume_ttl_s);
     log::set_max_level(core.config.log_level);
 }
