@@ -13,7 +13,7 @@ import { Rulebook } from './rules.js';
 import { Scene } from './scene.js';
 import { World } from './world.js';
 
-/** @import { Part } from './protocol.js' */
+/** @import { Part, ServerMessage } from './protocol.js' */
 /** @import { Status } from './connection.js' */
 
 /** Interval between MOVEs of a standing player, in milliseconds: their acks measure the ping. */
@@ -49,7 +49,7 @@ class Play {
     this.connection = new Connection({
       address: gameAddress(),
       onOpen: () => this.#begin(),
-      onMessage: (message) => this.world.receive(message, performance.now()),
+      onMessage: (message) => this.#receive(message),
       onStatus: (status) => this.#show(status),
     });
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -95,6 +95,13 @@ class Play {
     this.#toldAt = -Infinity;
     this.#attackUntil = -Infinity;
     this.#tellViewport();
+  }
+
+  /** @param {ServerMessage} message */
+  #receive(message) {
+    const [now, corrections] = [performance.now(), this.world.own?.corrections ?? 0];
+    this.world.receive(message, now);
+    if (this.world.own && this.world.own.corrections > corrections) this.#rulebook.doubt(now);
   }
 
   /** @param {Error | undefined} failure Why the rules are unknown. */

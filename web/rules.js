@@ -35,6 +35,9 @@ const PATIENCE_MS = 5_000;
 const ASK_MS = 30_000;
 const RETRY_MS = 5_000;
 
+/** Shortest time between two requests because of corrections, in milliseconds: a slow client is corrected as well. */
+const DOUBT_MS = 2_000;
+
 /**
  * Requests the rules from the server of this page.
  * @param {typeof fetch} ask
@@ -77,8 +80,9 @@ export class Rulebook {
   isSettled = false;
   /** Number of the last request; an answer to an earlier one is dropped. */
   #request = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  /** The next request; undefined while one is pending, and without a connection. @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  #doubtedAt = -Infinity;
 
   /**
    * @param {(failure: Error | undefined) => void} onEnd Called after each request; with an error, the rules are as before.
@@ -100,10 +104,22 @@ export class Rulebook {
     return this.#follow();
   }
 
+  /**
+   * Requests the rules now, since the server has corrected a step: another process may have taken over with other rules. Does
+   * nothing soon after the last such request, while a request is pending, or without a connection.
+   * @param {number} now
+   */
+  doubt(now) {
+    if (this.#timer === undefined || now - this.#doubtedAt < DOUBT_MS) return;
+    this.#doubtedAt = now;
+    this.#follow();
+  }
+
   /** Sends no more requests. */
   end() {
     this.#request += 1;
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   async #follow() {

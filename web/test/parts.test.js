@@ -176,6 +176,44 @@ test('the rules are followed, and stay as they are while the server does not ans
   assert.equal(questions.length, 4, 'no request without a connection');
 });
 
+test('a correction makes the rules be requested, but neither twice at a time nor within two seconds', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const questions = [];
+  const book = new Rulebook(() => undefined, () => new Promise((answer, fail) => questions.push({ answer, fail })));
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+  book.doubt(0);
+  assert.equal(questions.length, 0, 'no connection');
+  book.begin();
+  book.doubt(10);
+  assert.equal(questions.length, 1, 'the first request is pending');
+  questions[0].answer('first');
+  await settle();
+  book.doubt(1_000);
+  book.doubt(1_001);
+  assert.deepEqual([questions.length, book.isSettled, book.rules], [2, true, 'first']);
+  questions[1].answer('second');
+  await settle();
+  book.doubt(2_999);
+  assert.deepEqual([questions.length, book.rules], [2, 'second']);
+  book.doubt(3_000);
+  assert.equal(questions.length, 3);
+  questions[2].fail(new Error('status 503'));
+  await settle();
+  t.mock.timers.tick(5_000);
+  assert.equal(questions.length, 4, 'the ordinary requests go on');
+  questions[3].answer('third');
+  await settle();
+  t.mock.timers.tick(29_999);
+  assert.equal(questions.length, 4);
+  t.mock.timers.tick(1);
+  assert.equal(questions.length, 5);
+  questions[4].answer('fourth');
+  await settle();
+  book.end();
+  book.doubt(100_000);
+  assert.deepEqual([questions.length, book.rules], [5, 'fourth']);
+});
+
 test('a page has no bots before it knows the rules, and then as many as its account allows beside it', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const sockets = [];
