@@ -5,7 +5,7 @@
  */
 
 import { Chart } from './chart.js';
-import { allNodes, duration, History, judge, short } from './history.js';
+import { allNodes, checkedMetrics, duration, History, judge, short } from './history.js';
 
 /** @import { Metrics, Sample } from './history.js' */
 
@@ -206,7 +206,29 @@ function show() {
   });
 }
 
+/**
+ * Adds a response and shows it. A response that is not understood changes nothing.
+ * @param {unknown} answer Parsed JSON.
+ */
+function take(answer) {
+  const [metrics, now] = [checkedMetrics(answer), performance.now()];
+  histories.this.add(metrics, now);
+  const all = allNodes(metrics);
+  if (all) {
+    histories.all.add(all, now);
+    showNodes(metrics.nodes);
+  } else {
+    histories.all = new History();
+  }
+  viewPlace.hidden = !all;
+  show();
+  state.textContent = metrics.node && !isOfAll() ? `up: ${metrics.node}` : 'up';
+  state.className = 'good';
+}
+
+/** Requests the metrics, again and again: no exception ends the requests. */
 async function ask() {
+  let failure = 'no response';
   try {
     const answer = await fetch('metrics', {
       headers: { Accept: 'application/json' },
@@ -214,24 +236,15 @@ async function ask() {
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
-    const [metrics, now] = [await answer.json(), performance.now()];
-    histories.this.add(metrics, now);
-    const all = allNodes(metrics);
-    if (all) {
-      histories.all.add(all, now);
-      showNodes(metrics.nodes);
-    } else {
-      histories.all = new History();
-    }
-    viewPlace.hidden = !all;
-    state.textContent = metrics.node && !isOfAll() ? `up: ${metrics.node}` : 'up';
-    state.className = 'good';
+    const text = await answer.text();
+    failure = 'response not understood';
+    take(JSON.parse(text));
   } catch (error) {
-    state.textContent = `no response (${error instanceof Error ? error.message : error})`;
+    state.textContent = `${failure} (${error instanceof Error ? error.message : error})`;
     state.className = 'bad';
+  } finally {
+    setTimeout(ask, ASK_MS);
   }
-  show();
-  setTimeout(ask, ASK_MS);
 }
 
 for (const name of /** @type {const} */ (['this', 'all'])) {

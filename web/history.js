@@ -50,6 +50,48 @@ export const SECONDS_KEPT = 600;
  * @property {number} busOut
  */
 
+/** Numbers that a node tells the other nodes as well. */
+const NODE_NUMBERS = [
+  'players', 'uptime_seconds', 'tick_rate_hz', 'tick_p99_ns', 'loop_busy_ratio', 'governor_level', 'flush_interval_ms', 'max_visible',
+  'events_per_second', 'resident_bytes', 'bytes_in_total', 'bytes_out_total', 'cpu_ns_total',
+];
+
+/** Numbers that the answering node tells. */
+const NUMBERS = [
+  ...NODE_NUMBERS, 'tick_p50_ns', 'tick_rate_configured_hz', 'ticks_total', 'ticks_skipped_total', 'messages_in_total',
+  'messages_out_total', 'rate_limited_total', 'governor_level_max',
+];
+const CLUSTER_NUMBERS = ['up', 'peers', 'ghosts', 'bus_bytes_in_total', 'bus_bytes_out_total'];
+
+/**
+ * Checks that a response has every value that the dashboard shows.
+ * @param {any} answer Parsed JSON.
+ * @returns {Metrics}
+ * @throws {TypeError} Names the first value that is missing or of another type.
+ */
+export function checkedMetrics(answer) {
+  const check = (/** @type {any} */ object, /** @type {string[]} */ keys, path = '', type = 'number') => {
+    for (const key of keys) {
+      const value = object?.[key];
+      const isRight = typeof value === type && (type !== 'number' || Number.isFinite(value));
+      if (!isRight) throw new TypeError(`${path}${key} is ${JSON.stringify(value)}`);
+    }
+  };
+  check(answer, NUMBERS);
+  if (typeof answer.refused !== 'object' || !answer.refused) throw new TypeError(`refused is ${JSON.stringify(answer.refused)}`);
+  check(answer.refused, Object.keys(answer.refused), 'refused.');
+  check(answer.resumes, ['hit', 'taken_over'], 'resumes.');
+  const { cluster, nodes } = answer;
+  if (cluster !== undefined) check(cluster, CLUSTER_NUMBERS, 'cluster.');
+  if (nodes === undefined) return answer;
+  if (!Array.isArray(nodes)) throw new TypeError(`nodes is ${JSON.stringify(nodes)}`);
+  nodes.forEach((node, n) => {
+    check(node, NODE_NUMBERS, `nodes.${n}.`);
+    check(node, ['node', 'state'], `nodes.${n}.`, 'string');
+  });
+  return answer;
+}
+
 /** @param {Record<string, number>} counts */
 const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
 

@@ -131,7 +131,8 @@ export class Rulebook {
     if (request !== this.#request) return;
     if (rules) this.rules = rules;
     this.isSettled = true;
-    this.onEnd(failure);
+    // Set before the call, so that an exception in it does not end the requests.
     this.#timer = setTimeout(() => this.#follow(), failure ? RETRY_MS : ASK_MS);
+    this.onEnd(failure);
   }
 }

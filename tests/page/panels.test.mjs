@@ -267,3 +267,36 @@ test('no uptime wraps or moves what is below it', async (t) => {
   }
   assert.deepEqual(complaints, []);
 });
+
+test('the dashboard says that it does not understand a response, keeps its figures, and asks on', async (t) => {
+  const server = await serve(t);
+  const { open, complaints } = await browse(t);
+  let change = (metrics) => metrics;
+  const page = await open(`${server.url}/dashboard`, {}, (context) =>
+    context.route('**/metrics', async (route) => {
+      const response = await route.fetch();
+      const changed = change(await response.json());
+      await (typeof changed === 'string' ? route.fulfill({ body: changed }) : route.fulfill({ json: changed }));
+    }),
+  );
+  const [figures, state] = [page.locator('#figures'), page.locator('#state')];
+  const isKnown = async () => /players\s+7\s/.test(await figures.innerText());
+  for (const [wrong, message] of [
+    [({ players, ...others }) => others, 'response not understood (players is undefined)'],
+    [(metrics) => ({ ...metrics, players: '5' }), 'response not understood (players is "5")'],
+    [() => '{', 'response not understood ('],
+  ]) {
+    change = (metrics) => ({ ...metrics, players: 7 });
+    await until('the figures', async () => (await isKnown()) && (await state.innerText()) === 'up');
+    let odd = 0;
+    change = (metrics) => {
+      odd += 1;
+      return wrong(metrics);
+    };
+    await until('three odd responses', () => odd >= 3);
+    await until('the state', async () => (await state.innerText()).startsWith(message));
+    assert.equal(await state.getAttribute('class'), 'bad');
+    assert.ok(await isKnown(), await figures.innerText());
+  }
+  assert.deepEqual(complaints, []);
+});

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Bots, heading } from '../bots.js';
 import { Connection, gameAddress, reasonOfRefusal, waitMs } from '../connection.js';
 import { axis, axisTexts, nearest } from '../chart.js';
-import { allNodes, duration, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
+import { allNodes, checkedMetrics, duration, History, judge, sample, SECONDS_KEPT, short } from '../history.js';
 import { dragDirection } from '../input.js';
 import { askServer, Population } from '../population.js';
 import { askRules, DEFAULT_RULES, Rulebook } from '../rules.js';
@@ -176,6 +176,19 @@ test('the rules are followed, and stay as they are while the server does not ans
   assert.equal(questions.length, 4, 'no request without a connection');
 });
 
+test('an exception of a caller does not end the requests for the rules', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let requests = 0;
+  const book = new Rulebook(
+    () => { if (requests === 1) throw new Error('no panel'); },
+    async () => { requests += 1; return DEFAULT_RULES; },
+  );
+  await assert.rejects(book.begin(), /no panel/);
+  t.mock.timers.tick(30_000);
+  assert.equal(requests, 2);
+  book.end();
+});
+
 test('a correction makes the rules be requested, but neither twice at a time nor within two seconds', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const questions = [];
@@ -297,6 +310,34 @@ test('rates are differences between two responses', () => {
     [2, 4, 300, 6_000, 30, 0.03],
   );
   assert.deepEqual([now.tickMs, now.governorMax], [1000 / 30, 4]);
+});
+
+test('a response without a value that the dashboard shows is refused', () => {
+  const node = {
+    node: 'one', state: 'serving', players: 5, uptime_seconds: 9, tick_rate_hz: 29, tick_p99_ns: 1, loop_busy_ratio: 0, governor_level: 0,
+    flush_interval_ms: 50, max_visible: 128, events_per_second: 0, resident_bytes: 1, bytes_in_total: 1, bytes_out_total: 1, cpu_ns_total: 1,
+  };
+  const cluster = { up: 1, peers: 1, ghosts: 0, bus_bytes_in_total: 0, bus_bytes_out_total: 0 };
+  const whole = metrics(60, { uptime_seconds: 9, max_visible: 128, events_per_second: 0 });
+  for (const answer of [whole, { ...whole, cluster }, { ...whole, cluster, nodes: [node, node] }]) {
+    assert.equal(checkedMetrics(answer), answer);
+  }
+  for (const [wrong, message] of [
+    [null, 'players is undefined'],
+    ['players', 'players is undefined'],
+    [{ ...whole, players: undefined }, 'players is undefined'],
+    [{ ...whole, players: '5' }, 'players is "5"'],
+    [{ ...whole, players: Infinity }, 'players is null'],
+    [{ ...whole, refused: null }, 'refused is null'],
+    [{ ...whole, refused: { full: [] } }, 'refused.full is []'],
+    [{ ...whole, resumes: {} }, 'resumes.hit is undefined'],
+    [{ ...whole, cluster: {} }, 'cluster.up is undefined'],
+    [{ ...whole, nodes: 2 }, 'nodes is 2'],
+    [{ ...whole, nodes: [node, null] }, 'nodes.1.players is undefined'],
+    [{ ...whole, nodes: [{ ...node, node: 7 }] }, 'nodes.0.node is 7'],
+  ]) {
+    assert.throws(() => checkedMetrics(wrong), { name: 'TypeError', message });
+  }
 });
 
 test('a sample has cluster values if the server belongs to a cluster', () => {
