@@ -19,8 +19,10 @@ pub use wait::{observe, poll_until, wait_for, wait_for_acks};
 pub use walker::Walker;
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub fn folder(name: &str) -> PathBuf {
@@ -36,10 +38,21 @@ pub fn fifo_in(folder: &Path) -> PathBuf {
     fifo
 }
 
-/// Returns a port that was free a moment ago.
+/// Ports below those that the kernel gives to connections and to listeners without a port: only `free_port` hands them out.
+const FREE_PORTS: Range<u32> = 20_000..32_000;
+
+/// Returns a free port. No other call returns it for a long time, so that it is still free when a program listens there.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = FREE_PORTS.end - FREE_PORTS.start;
+    // Another test process at the same time starts elsewhere.
+    let first = std::process::id().wrapping_mul(997);
+    let port =
+        || (FREE_PORTS.start + first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % count) as u16;
+    (0..count)
+        .map(|_| port())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 pub fn from_hex(hex: &str) -> Vec<u8> {
