@@ -123,7 +123,10 @@ fn each_server_counts_its_own_players() {
     let _clients = pair(&servers);
     for server in &servers {
         assert_eq!((server.count("players"), cluster(server, "ghosts")), (1, 1));
-        assert_eq!(health(server).1.split(',').next_back(), Some("\"cluster\":\"ok\"}"));
+        wait_until("the players of both", || {
+            health(server).1.contains(r#""players":1,"#)
+                && health(server).1.ends_with(r#""cluster":"ok","players_in_world":2}"#)
+        });
     }
 }
 

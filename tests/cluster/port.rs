@@ -70,13 +70,12 @@ fn players_of_one_port_are_divided_and_see_each_other() {
     });
     assert!(servers.iter().all(|server| cluster(server, "peer_players") > 0));
     // The answer names its node.
-    let health = get(servers[0].address(), "/health").text().to_owned();
-    assert!(
+    wait_until("all players in the health of any", || {
+        let health = get(servers[0].address(), "/health").text().to_owned();
         ["one", "two"].iter().any(|name| {
             health.contains(&format!(r#""node":"{name}","cluster":"ok","players_in_world":40}}"#))
-        }),
-        "{health}"
-    );
+        })
+    });
     for (server, [own, other]) in servers.iter().zip([["one", "two"], ["two", "one"]]) {
         let metrics = server.admin_metrics();
         let nodes = metrics["nodes"].as_array().expect("all nodes");
