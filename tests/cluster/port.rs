@@ -11,7 +11,7 @@ use crate::support::http::get;
 use crate::support::process::stderr_text;
 use crate::support::raw::{Raw, UPGRADE};
 use crate::support::wait::wait_until;
-use crate::support::{Client, Server, Settings, free_port, poll_until};
+use crate::support::{Client, Server, Settings, free_port, free_ports, poll_until};
 
 const SECRET: &str = "secret-of-all-servers-of-this-world";
 
@@ -201,7 +201,7 @@ fn a_port_is_shared_only_by_servers_that_all_agree() {
 
 #[test]
 fn each_server_takes_the_first_free_port_of_the_admin_range() {
-    let first = free_port();
+    let first = free_ports(4);
     let range = format!("127.0.0.1:{first}-{}", first + 3);
     let servers = [(); 2].map(|()| Settings::new().set("ADMIN_ADDR", range.as_str()).start());
     let ports = servers.each_ref().map(|server| server.admin_address().port());

@@ -20,12 +20,23 @@ export const TOGETHER = {
 /** Timeout of every wait, in milliseconds. */
 const TIMEOUT_MS = 20_000;
 
+/** Ports below those that the kernel gives to connections and to listeners without a port. */
+const [FIRST_PORT, PORTS] = [12_000, 8_000];
+
+/** Another test process at the same time starts elsewhere. */
+let nextPort = process.pid * 997;
+
+/** Returns a free port. No other call returns it for a long time, so that it is still free when a program listens there. */
 async function freePort() {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
-  listener.close();
-  return port;
+  for (;;) {
+    const port = FIRST_PORT + (nextPort++ % PORTS);
+    const listener = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(listener, 'listening').then(() => true, () => false);
+    if (!isFree) continue;
+    listener.close();
+    await once(listener, 'close');
+    return port;
+  }
 }
 
 /** Waits until a condition is truthy, and returns its value. */

@@ -38,21 +38,26 @@ pub fn fifo_in(folder: &Path) -> PathBuf {
     fifo
 }
 
-/// Ports below those that the kernel gives to connections and to listeners without a port: only `free_port` hands them out.
+/// Ports below those that the kernel gives to connections and to listeners without a port: only `free_ports` hands them out.
 const FREE_PORTS: Range<u32> = 20_000..32_000;
 
-/// Returns a free port. No other call returns it for a long time, so that it is still free when a program listens there.
+/// Returns a free port, as [`free_ports`] does.
 pub fn free_port() -> u16 {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = FREE_PORTS.end - FREE_PORTS.start;
+    free_ports(1)
+}
+
+/// Returns the first of several free ports in a row. No other call returns one of them for a long time, so that all are still
+/// free when programs listen there.
+pub fn free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     // Another test process at the same time starts elsewhere.
-    let first = std::process::id().wrapping_mul(997);
-    let port =
-        || (FREE_PORTS.start + first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % count) as u16;
-    (0..count)
-        .map(|_| port())
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port")
+    let own = std::process::id().wrapping_mul(997);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut candidates = std::iter::repeat_with(|| {
+        let next = own.wrapping_add(NEXT.fetch_add(count.into(), Ordering::Relaxed));
+        (FREE_PORTS.start + next % (FREE_PORTS.end - FREE_PORTS.start)) as u16
+    });
+    candidates.find(|&first| (first..first + count).all(is_free)).expect("a free port")
 }
 
 pub fn from_hex(hex: &str) -> Vec<u8> {

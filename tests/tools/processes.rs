@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::support::http::get;
 use crate::support::process::{send_signal, stderr_text, with_default_signals, write_script};
 use crate::support::server::PROGRAM;
 use crate::support::wait::wait_until;
-use crate::support::{Client, folder, free_port, poll_until, proc, wait_for_acks};
+use crate::support::{Client, folder, free_port, free_ports, poll_until, proc, wait_for_acks};
 
 /// A clone of the project that has been built, and a runtime directory.
 struct Place {
@@ -57,7 +56,7 @@ impl Place {
 
     /// Starts servers whose metrics are at `admin` and the ports above it, and waits until they know each other.
     fn start(&self, count: usize) -> Group {
-        let admin = free_ports(count);
+        let admin = free_ports(count as u16);
         let address = format!("127.0.0.1:{admin}");
         let group = self.run(self.command(&count.to_string()).env("ADMIN_ADDR", address), count, admin);
         group.wait_until_whole();
@@ -87,19 +86,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.runtime);
-    }
-}
-
-/// The first of several free ports in a row. They are below those that the kernel gives to connections.
-fn free_ports(count: usize) -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let own = 16_000 + (std::process::id() % 500) as u16 * 32;
-    loop {
-        let first = own + NEXT.fetch_add(count as u16, Ordering::Relaxed);
-        if (first..).take(count).all(is_free) {
-            return first;
-        }
     }
 }
 
