@@ -1,6 +1,8 @@
 //! Three servers behind the example configurations, with only addresses and paths replaced.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 
 use nix::sys::signal::Signal;
 
@@ -67,25 +69,66 @@ fn assert_balanced(address: SocketAddr, mut servers: Vec<Server>) {
     assert_eq!(stopped.wait_for_exit().code(), Some(0));
 }
 
+/// Settings of a server behind the balancer of [`haproxy`].
+fn behind_haproxy(settings: Settings) -> Settings {
+    with_proxy_listener(settings).set("PROXY_PROTOCOL", "on").set("TRUSTED_PROXIES", "127.0.0.0/8")
+}
+
+/// Starts the balancer for these servers, with its example configuration.
+fn haproxy(servers: [SocketAddr; 3]) -> Proxy {
+    let place = Place::new();
+    let replacements = [
+        ("\"${BIND-:8108}\"", place.address.to_string()),
+        ("\"${MAXCONN-13000}\"", "900".to_owned()),
+        ("\"${SERVER_1-127.0.0.1:8111}\"", servers[0].to_string()),
+        ("\"${SERVER_2-127.0.0.1:8112}\"", servers[1].to_string()),
+        ("\"${SERVER_3-127.0.0.1:8113}\"", servers[2].to_string()),
+    ];
+    let text = example("haproxy-cluster.cfg", &replacements);
+    Proxy::haproxy(place, &text)
+}
+
 #[test]
 fn haproxy_spreads_players_and_avoids_a_draining_server() {
     let redis = Redis::start();
-    let servers = three(&redis, |settings| {
-        with_proxy_listener(settings).set("PROXY_PROTOCOL", "on").set("TRUSTED_PROXIES", "127.0.0.0/8")
-    });
-    let place = Place::new();
-    let mut replacements =
-        vec![("\"${BIND-:8108}\"", place.address.to_string()), ("\"${MAXCONN-13000}\"", "900".to_owned())];
-    let addresses: Vec<String> = servers.iter().map(|server| server.address().to_string()).collect();
-    let lines = [
-        "\"${SERVER_1-127.0.0.1:8111}\"",
-        "\"${SERVER_2-127.0.0.1:8112}\"",
-        "\"${SERVER_3-127.0.0.1:8113}\"",
-    ];
-    replacements.extend(lines.into_iter().zip(addresses));
-    let text = example("haproxy-cluster.cfg", &replacements);
-    let proxy = Proxy::haproxy(place, &text);
+    let servers = three(&redis, behind_haproxy);
+    let proxy = haproxy([0, 1, 2].map(|at: usize| servers[at].address()));
     assert_balanced(proxy.place.address, servers);
+}
+
+/// A server that passes health checks, and ends each other request with `response`, or without one.
+fn failing_server(response: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = Vec::new();
+            let mut part = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut part) {
+                    Ok(length) if length > 0 => request.extend_from_slice(&part[..length]),
+                    _ => break,
+                }
+            }
+            let is_check = request.windows(12).any(|part| part == b"GET /health ");
+            let answer = if is_check { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" } else { response };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn haproxy_gives_players_of_a_server_that_just_failed_to_another() {
+    let draining = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for response in ["", draining] {
+        let server = behind_haproxy(Settings::new()).start();
+        let proxy = haproxy([failing_server(response), server.address(), server.address()]);
+        let address = proxy.place.address;
+        wait_until("the balancer to reach the servers", || get(address, "/health").status == 200);
+        let clients: Vec<Client> = (0..6).map(|_| Client::join_at(address)).collect();
+        assert_eq!(players(&server), clients.len() as u64);
+    }
 }
 
 #[test]
