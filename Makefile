@@ -43,7 +43,7 @@ build: ## Build everything, the tools too, for debugging
 	$(CARGO) build --workspace --all-targets
 
 # Integration tests mostly wait for a server, so more threads than cores finish sooner.
-RUST_TEST_THREADS ?= 8
+RUST_TEST_THREADS ?= 12
 PAGE_TESTS ?= tests/page/run.sh page.test.mjs rules.test.mjs panels.test.mjs nodes.test.mjs files.test.mjs package.test.mjs
 test: ## Run all tests (installs the programs they need from Debian's packages when they are missing)
 	tests/install.sh
@@ -67,14 +67,15 @@ test-page: ## Run only the browser tests (installs Chromium and playwright-core 
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
+# Code with a feature is only ever added, so that one run covers the builds without it.
+ALL_FEATURES := --features pixi-game-server/profile-mem
 lint: ## Check format, lints and words, warnings denied
 	tools/words.sh
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --workspace --features pixi-game-server/profile-mem -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 
 doc: ## Build the documentation, warnings denied
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items $(ALL_FEATURES)
 
 FUZZ_SECONDS ?= 660
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (installs cargo-fuzz when it is missing)
@@ -155,7 +156,7 @@ profile-cpu: ## Profile CPU time under load (perf): a flame graph and the top fu
 	$(profile) cpu
 
 profile-mem: ## Profile memory under load (dhat): the peak and the steady state; LOAD as for load-test
-	$(CARGO) build $(programs) --bins --features pixi-game-server/profile-mem
+	$(CARGO) build $(programs) --bins $(ALL_FEATURES)
 	$(profile) mem
 
 ##@ operate

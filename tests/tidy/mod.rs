@@ -69,6 +69,14 @@ fn sockets_belong_to_the_server() {
     forbid("src", &["TcpStream", "TcpListener", "UdpSocket"], &["src/server"]);
 }
 
+/// One lint with all features covers the builds without them.
+#[test]
+fn no_code_exists_only_without_a_feature() {
+    for folder in ["src", "tools"] {
+        forbid(folder, &["not(feature"], &[]);
+    }
+}
+
 #[test]
 fn pure_modules_do_not_read_the_clock() {
     for folder in ["src/admission", "src/world", "src/replication", "src/wire", "src/ops/metrics"] {
