@@ -11,8 +11,8 @@ use game_client::Vector;
 use pixi_game_server::limits::CONTROL_CLIENTS_MAX;
 
 use super::Subject;
-use crate::support::debian::{is_root, program};
-use crate::support::process::stderr_text;
+use crate::support::debian::program;
+use crate::support::process::{as_root, stderr_text};
 use crate::support::server::PROGRAM;
 use crate::support::{Client, Settings, wait_for_acks};
 
@@ -75,11 +75,13 @@ fn another_user_is_refused() {
     fs::copy(PROGRAM, &copy).expect("a copy");
     let server = Settings::new().set("CONTROL_SOCKET", socket.to_str().expect("UTF-8")).start();
     assert_eq!(fs::metadata(&socket).expect("a socket").permissions().mode() & 0o777, 0o600);
-    if is_root() {
-        let mut command = Command::new(program("setpriv"));
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(copy);
-        let output =
-            command.args(["ctl", "status", "--socket"]).arg(&socket).output().expect("the program runs");
+    if let Some(as_root) = as_root("the control socket of another user") {
+        program("setpriv");
+        let other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+        let words = [as_root, &other].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(copy).args(["ctl", "status", "--socket"]).arg(&socket);
+        let output = command.output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(stderr_text(&output).contains("Permission denied"), "{}", stderr_text(&output));
     }

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::install::make;
-use crate::support::debian::{is_root, program};
+use crate::support::debian::program;
 use crate::support::folder;
-use crate::support::process::{stdout_text, succeed, unshared};
+use crate::support::process::{as_root, stdout_text, succeed};
 
 const PROGRAMS: [&str; 3] = ["pixi-game-server", "pixi-game-ops", "pixi-game-loadtest"];
 
@@ -173,14 +173,12 @@ fn the_package_contains_the_licenses_of_all_crates() {
 #[test]
 fn removal_keeps_the_data_of_the_service_and_purge_removes_it() {
     // The files of the system belong to root: without privileges no namespace may change even a copy of them.
-    if !is_root() {
-        return;
-    }
+    let Some(as_root) = as_root("installation and removal of the package") else { return };
     for needed in ["sysctl", "systemd-sysusers"] {
         program(needed);
     }
     let place = folder("package-system");
-    let words = unshared("--mount", SYSTEM);
+    let words = [as_root, &["unshare", "--mount", "sh", "-c", SYSTEM, "sh"]].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg(&place).arg(package()).arg(LIFE);
     let output = text_of(&mut command);

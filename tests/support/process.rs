@@ -1,6 +1,7 @@
 //! Commands that tests run, and restrictions that apply to them.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -26,6 +27,22 @@ pub fn without(capability: &'static str) -> Vec<&'static str> {
 pub fn unshared<'a>(namespace: &'a str, script: &'a str) -> Vec<&'a str> {
     let root: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };
     [&["unshare", namespace], root, &["sh", "-c", script, "sh"]].concat()
+}
+
+/// Arguments that run a command as root: none for root, else `sudo` if it asks for no password. Without both, standard error
+/// says what is not tested: written to directly, it is shown for tests that pass, too.
+pub fn as_root(subject: &str) -> Option<&'static [&'static str]> {
+    const SUDO: [&str; 2] = ["sudo", "--non-interactive"];
+    if is_root() {
+        return Some(&[]);
+    }
+    let sudo = Command::new(SUDO[0]).args([SUDO[1], "true"]).output();
+    if sudo.is_ok_and(|output| output.status.success()) {
+        return Some(&SUDO);
+    }
+    let line = format!("NOT TESTED: {subject}: needs root, or sudo without a password\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+    None
 }
 
 /// Command that runs a script. Background tests ignore some signals, and a shell can't trap signals ignored at its start.
