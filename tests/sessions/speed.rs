@@ -5,7 +5,9 @@ use std::time::Instant;
 use game_client::{ClientMessage, Vector as ClientVector};
 use pixi_game_server::limits::{RECONCILIATION_BUDGET_MAX, RECONCILIATION_REFILL_PER_S};
 use pixi_game_server::sessions::{Lookup, SavedPlayer, SessionToken, Sessions};
-use pixi_game_server::world::{Input, Pace, Position, ReconciliationBudget, Rules, Spawn, Vector, World};
+use pixi_game_server::world::{
+    Input, Pace, Position, ReconciliationBudget, Rules, Spawn, State, Vector, World,
+};
 use proptest::prelude::*;
 
 use super::server;
@@ -114,6 +116,8 @@ fn play(actions: Vec<Action>) -> Vec<Seen> {
     nodes[at].sessions.start(token, slot);
     let mut seen = vec![Seen { ms: now_ms, position: nodes[at].world.position(slot), is_agreed: true }];
     for action in actions {
+        // A MOVE during an attack is ignored, so that the positions of client and server may differ after it.
+        let is_attacking = nodes[at].world.state(slot) == State::Attacking;
         let mut is_agreed = false;
         match action {
             Action::Claim { dx, dy, vector } => {
@@ -122,12 +126,12 @@ fn play(actions: Vec<Action>) -> Vec<Seen> {
                 let vector = Vector::new(vector.0, vector.1);
                 nodes[at].world.apply(slot, Input::Move { vector, claim });
                 let Position { x, y } = nodes[at].world.position(slot);
-                is_agreed = claim == Some((x.into(), y.into()));
+                is_agreed = claim == Some((x.into(), y.into())) && !is_attacking;
             }
             Action::Walk { vector } => {
                 let vector = Vector::new(vector.0, vector.1);
                 nodes[at].world.apply(slot, Input::Move { vector, claim: None });
-                is_agreed = true;
+                is_agreed = !is_attacking;
             }
             Action::Attack => drop(nodes[at].world.apply(slot, Input::Attack)),
             Action::Stall { ms } => now_ms += ms,
