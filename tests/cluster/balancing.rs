@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use nix::sys::signal::Signal;
@@ -96,10 +97,12 @@ fn haproxy_spreads_players_and_avoids_a_draining_server() {
     assert_balanced(proxy.place.address, servers);
 }
 
-/// A server that passes health checks, and ends each other request with `response`, or without one.
-fn failing_server(response: &'static str) -> SocketAddr {
+/// A server that passes health checks, and ends each other request with `response`, or without one. Returns its address, and a
+/// message for each request that it ended.
+fn failing_server(response: &'static str) -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
+    let (failed, failures) = mpsc::channel();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = Vec::new();
@@ -113,9 +116,12 @@ fn failing_server(response: &'static str) -> SocketAddr {
             let is_check = request.windows(12).any(|part| part == b"GET /health ");
             let answer = if is_check { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" } else { response };
             let _ = stream.write_all(answer.as_bytes());
+            if !is_check {
+                let _ = failed.send(());
+            }
         }
     });
-    address
+    (address, failures)
 }
 
 #[test]
@@ -123,11 +129,13 @@ fn haproxy_gives_players_of_a_server_that_just_failed_to_another() {
     let draining = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     for response in ["", draining] {
         let server = behind_haproxy(Settings::new()).start();
-        let proxy = haproxy([failing_server(response), server.address(), server.address()]);
+        let (failing, failures) = failing_server(response);
+        let proxy = haproxy([failing, server.address(), server.address()]);
         let address = proxy.place.address;
         wait_until("the balancer to reach the servers", || get(address, "/health").status == 200);
         let clients: Vec<Client> = (0..6).map(|_| Client::join_at(address)).collect();
         assert_eq!(players(&server), clients.len() as u64);
+        assert!(failures.try_recv().is_ok(), "no player was given to the failing server");
     }
 }
 
