@@ -1,13 +1,12 @@
 // Tests of STATIC_DIR in a real browser: seeking in audio, relative links of directories, compressed scripts.
 
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 
-import { browse, serve } from './stage.mjs';
+import { browse, serve, temporaryFolder } from './stage.mjs';
 
 /** Samples per second of the audio file. */
 const RATE = 8_000;
@@ -32,8 +31,7 @@ function silence(seconds) {
 
 /** Starts a server that serves these files. */
 async function serveFiles(t, files) {
-  const site = await mkdtemp(join(tmpdir(), 'site-'));
-  t.after(() => rm(site, { recursive: true }));
+  const site = await temporaryFolder(t);
   for (const [name, content] of Object.entries(files)) {
     await mkdir(join(site, name, '..'), { recursive: true });
     await writeFile(join(site, name), content);

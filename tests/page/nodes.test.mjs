@@ -1,17 +1,15 @@
 // The dashboard of several processes that share a port.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { browse, own, run, serve, until } from './stage.mjs';
+import { browse, own, run, serve, temporaryFolder, until } from './stage.mjs';
 
 test('the dashboard shows this node, or all nodes of the world', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'pixi-nodes-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  const folder = await temporaryFolder(t);
   const socket = join(folder, 'redis.sock');
   run(t, '/usr/bin/redis-server', ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no'], {}, { cwd: folder });
   const settings = {

@@ -1,13 +1,14 @@
 // Tests of the pages in a real browser, with a real server.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { browse, crowd, other, own, run, serve, serveAccounts, shown, strip, TOGETHER, until } from './stage.mjs';
+import {
+  browse, crowd, other, own, run, serve, serveAccounts, shown, strip, takeOver, temporaryFolder, TOGETHER, until,
+} from './stage.mjs';
 
 /** A drawn position rounded to whole units, which removes the rest of a fading correction. */
 const whole = ({ x, y, facing }) => [Math.round(x), Math.round(y), facing];
@@ -129,9 +130,7 @@ test('the page reconnects after a restart of the server', async (t) => {
 });
 
 test('a kicked player sees the reason, and the page reconnects only by its button', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'pixi-kick-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const socket = join(directory, 'control.sock');
+  const socket = join(await temporaryFolder(t), 'control.sock');
   const server = await serve(t, { ...TOGETHER, CONTROL_SOCKET: socket });
   const { open, complaints } = await browse(t);
   const page = await open(server.url);
@@ -151,9 +150,7 @@ test('a kicked player sees the reason, and the page reconnects only by its butto
 });
 
 test('a page plays on through three takeovers without reconnecting', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const settings = { ...TOGETHER, CONTROL_SOCKET: join(directory, 'control.sock') };
+  const settings = { ...TOGETHER, CONTROL_SOCKET: join(await temporaryFolder(t), 'control.sock') };
   const first = await serve(t, settings);
   const { open, complaints } = await browse(t);
   const page = await open(first.url);
@@ -163,7 +160,7 @@ test('a page plays on through three takeovers without reconnecting', async (t) =
   for (const key of ['ArrowDown', 'ArrowRight', 'ArrowDown']) {
     const before = await own(page);
     await page.keyboard.down(key);
-    const next = run(t, 'pixi-game-server', ['--takeover'], { HOST: '127.0.0.1', PORT: String(first.port), ...settings });
+    const next = takeOver(t, first.port, settings);
     await until('the old process to end', () => last.exitCode === 0);
     last = next;
     await until('a walk', async () => apart(await own(page), before) > 60);
@@ -179,9 +176,7 @@ test('a page plays on through three takeovers without reconnecting', async (t) =
 });
 
 test('a player keeps its position after a reload of the page and a restart of the server', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const settings = { ...TOGETHER, STATE_DIR: directory };
+  const settings = { ...TOGETHER, STATE_DIR: await temporaryFolder(t) };
   const first = await serve(t, settings);
   const { open, complaints } = await browse(t);
   const page = await open(first.url);

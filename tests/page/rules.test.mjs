@@ -1,15 +1,13 @@
 // The game page obeys the rules of its server: size of the world, speed, duration of attacks, bots of an account.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 
 import { decodeClient, decodeServer } from '../../web/protocol.js';
 import { askRules, DEFAULT_RULES } from '../../web/rules.js';
-import { browse, own, run, serve, serveAccounts, shown, TOGETHER, until } from './stage.mjs';
+import { browse, own, serve, serveAccounts, shown, takeOver, temporaryFolder, TOGETHER, until } from './stage.mjs';
 
 /** The lower right part of a wide world. */
 const FAR = {
@@ -124,16 +122,14 @@ test('a page that can not read the rules says so and assumes the defaults, until
 });
 
 test('a page obeys the rules of a takeover soon after the first correction', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'pixi-rules-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const settings = { ...TOGETHER, CONTROL_SOCKET: join(folder, 'control.sock') };
+  const settings = { ...TOGETHER, CONTROL_SOCKET: join(await temporaryFolder(t), 'control.sock') };
   const first = await serve(t, settings);
   const { open, complaints } = await browse(t);
   const page = await open(first.url);
   const { id } = await own(page);
   const speed = async () => (await page.evaluate(() => globalThis.pixiGame.rules())).stepUnits;
   assert.equal(await speed(), 4);
-  run(t, 'pixi-game-server', ['--takeover'], { HOST: '127.0.0.1', PORT: String(first.port), ...settings, PLAYER_SPEED: '2' });
+  takeOver(t, first.port, { ...settings, PLAYER_SPEED: '2' });
   await until('the old process to end', () => first.process.exitCode === 0);
   await page.keyboard.down('d');
   // The ordinary request is due 30 s after the join.

@@ -73,6 +73,18 @@ export async function serve(test, settings = {}, prepare = async () => undefined
   return { url, port, process, end: (signal) => process.end(signal) };
 }
 
+/** Starts a server that takes over from the one at this port. */
+export function takeOver(test, port, settings) {
+  return run(test, 'pixi-game-server', ['--takeover'], { HOST: '127.0.0.1', PORT: String(port), ...settings });
+}
+
+/** Makes a folder, which is removed at the end of the test. */
+export async function temporaryFolder(test) {
+  const folder = await mkdtemp(join(tmpdir(), 'pixi-page-test-'));
+  test.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** Signs a token of a user, as the login of a site does. */
 function sign(user, key) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -82,9 +94,7 @@ function sign(user, key) {
 
 /** Starts a server that admits accounts only, and returns it with the cookie of one. */
 export async function serveAccounts(t, settings = {}) {
-  const folder = await mkdtemp(join(tmpdir(), 'pixi-auth-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const [key, file] = [Buffer.alloc(32, 7), join(folder, 'keys.json')];
+  const [key, file] = [Buffer.alloc(32, 7), join(await temporaryFolder(t), 'keys.json')];
   await writeFile(file, JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', k: key.toString('base64url') }] }), { mode: 0o600 });
   const server = await serve(t, { ...TOGETHER, AUTH: 'jwt', AUTH_KEYS: file, ...settings });
   const cookie = { name: 'pixi_auth', value: sign('anna', key), url: server.url, httpOnly: true, sameSite: 'Lax' };
